@@ -1,0 +1,290 @@
+"""What the parts of mmtrain hand to one another, and the shapes of it.
+
+Letters in every shape comment: B samples, L tokens, D width, M modalities, K classes, V vocabulary, C channels,
+H W pixels, T time steps or audio samples, F video frames. Masks are bool, True where a value is real.
+
+A modality has a *name* (its column, such as `image_2`) and a *kind* (`image`, `text`, `audio`, or the user's own).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+Cell = str | bytes
+"""One cell of a table as a reader gets it: the text itself, or the content of a media file."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """The legal values of a number, as `Annotated[float, Range(0, 1)]` in a constructor; read before anything is built.
+
+    Args:
+        low: The least legal value.
+        high: The greatest legal value; None: no bound.
+        above: Refuse `low` itself.
+    """
+
+    low: float
+    high: float | None = None
+    above: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        finite = value == value and abs(value) != float("inf")
+        over = value > self.low if self.above else value >= self.low
+        return finite and over and (self.high is None or value <= self.high)
+
+    def __str__(self) -> str:
+        start = f"above {self.low:g}" if self.above else f"at least {self.low:g}"
+        if self.high is None:
+            return start
+        return f"{start} and at most {self.high:g}" if self.above else f"from {self.low:g} to {self.high:g}"
+
+
+class Signal(NamedTuple):
+    """One modality of a batch, before any network."""
+
+    values: Tensor  # image [B,C,H,W]; text [B,T] ids; audio [B,T]; video or several pictures [B,F,C,H,W]
+    mask: Tensor  # [B,T] (T = 1 where nothing is padded); a row of False: this sample lacks the modality
+
+
+class Tokens(NamedTuple):
+    """One modality after its encoder, in order of time, then row, then column."""
+
+    values: Tensor  # [B,L,D]
+    mask: Tensor  # [B,L]
+    positions: Tensor | None = None  # [B,L,3]: seconds, y, x (y, x in 0..1 of the picture; NaN where an axis is not)
+
+
+class Fused(NamedTuple):
+    """What a fusion strategy hands to the heads."""
+
+    pooled: Tensor  # [B,D]: what sample-level tasks read
+    sequence: Tokens  # the tokens of all modalities, one after another in config order
+    spans: dict[str, slice]  # whose are whose in `sequence`
+    by_modality: dict[str, Tensor]  # [B,D] each, before any exchange between modalities
+    presence: Tensor  # [B,M] bool
+    weights: Tensor | None = None  # [B,M]: a diagnostic where the strategy has such a thing, never an importance
+
+
+class Target(NamedTuple):
+    """One target of a batch."""
+
+    values: Tensor  # a class [B] int64
+    mask: Tensor  # [B]: False where the row has no such target
+
+
+@dataclass(frozen=True)
+class SignalSpec:
+    """Facts about one modality, learned from the training rows.
+
+    Args:
+        name: The modality's name.
+        kind: The modality's kind.
+        shape: Shape of one step of one sample: image (C, H, W); text and audio ().
+        length: The most steps a sample can have; 1 where nothing is padded.
+        vocabulary: Text: the words, index = id; id 0 is padding, id 1 any unknown word.
+        sample_rate: Audio: samples a second.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...] = ()
+    length: int = 1
+    vocabulary: tuple[str, ...] = ()
+    sample_rate: int = 0
+
+
+@dataclass(frozen=True)
+class TargetSpec:
+    """Facts about one target: its kind (`class`), its classes in order and how many training rows each has."""
+
+    name: str
+    kind: str
+    classes: tuple[str, ...] = ()
+    counts: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What the data holds; encoders, heads and task are built from this and nothing else.
+
+    Args:
+        signals: By modality name, in the order of `modalities` in the config.
+        targets: By target name.
+        ceilings: The best test accuracy that is possible for a subset of modalities ("text+image"), where it is known.
+    """
+
+    signals: Mapping[str, SignalSpec]
+    targets: Mapping[str, TargetSpec]
+    ceilings: Mapping[str, float] = field(default_factory=dict)
+
+
+class Draw(NamedTuple):
+    """One row drawn for a batch. Workers and processes may change; the draw decides every random choice made for it."""
+
+    row: int
+    key: int  # seeds the row's augmentations
+    weight: float = 1.0  # 0: fills a batch and counts for nothing
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows on their way to the model.
+
+    `rows[name]` holds the numbers of the rows that have the modality, or None where all have it. It is made on the
+    CPU when the batch is put together, so that the model never waits for a device to learn which rows are there.
+    """
+
+    signals: dict[str, Signal]
+    targets: dict[str, Target]
+    ids: list[str]
+    keys: Tensor  # [B] int64
+    weight: Tensor  # [B] float: 0 where a row fills the batch only
+    rows: dict[str, Tensor | None]
+    skipped: list[tuple[str, str]] = field(default_factory=list)  # id and reason of each row that could not be read
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def to(self, device: torch.device) -> Batch:
+        """Copies to the device without waiting for it."""
+
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=True)
+
+        return replace(
+            self,
+            signals={name: Signal(move(s.values), move(s.mask)) for name, s in self.signals.items()},
+            targets={name: Target(move(t.values), move(t.mask)) for name, t in self.targets.items()},
+            keys=move(self.keys),
+            weight=move(self.weight),
+            rows={name: None if r is None else move(r) for name, r in self.rows.items()},
+        )
+
+    def pin_memory(self) -> Batch:
+        """Called by the data loader when batches travel to a CUDA device."""
+        return replace(
+            self,
+            signals={n: Signal(s.values.pin_memory(), s.mask.pin_memory()) for n, s in self.signals.items()},
+            targets={n: Target(t.values.pin_memory(), t.mask.pin_memory()) for n, t in self.targets.items()},
+            keys=self.keys.pin_memory(),
+            weight=self.weight.pin_memory(),
+        )
+
+
+class Results(NamedTuple):
+    """What an evaluation has collected: one entry a distinct sample, in the order of the split."""
+
+    ids: list[str]
+    outputs: Tensor  # [N,...] float32, as the head gave them
+    targets: Target  # [N]
+    loss: float  # weighted mean over the rows that have a target; nan where none has
+
+
+class DataSource(Protocol):
+    """Rows of cells: what is in them, which split they belong to. Knows nothing of tensors.
+
+    Attributes:
+        kinds: The kind of every modality the data has, by name, in the order of its columns.
+        targets: Names of the target columns.
+        ids: One distinct id a row.
+        splits: Row numbers of each split (`train`, `val`, `test`); none is empty.
+        split_origin: Where the splits came from, for people: "column `split`", "random, stratified by `label`".
+        ceilings: As in DataSpec; empty where unknown.
+        notes: What a person should know before training: columns not used, media files in two splits.
+    """
+
+    kinds: Mapping[str, str]
+    targets: Sequence[str]
+    ids: Sequence[str]
+    splits: Mapping[str, Sequence[int]]
+    split_origin: str
+    ceilings: Mapping[str, float]
+    notes: Sequence[str]
+
+    def present(self, row: int, name: str) -> bool:
+        """Whether the row has the modality; opens no file."""
+
+    def cell(self, row: int, name: str) -> Cell | None:
+        """The text, or the content of the media file; None where the row lacks the modality."""
+
+    def target(self, row: int, name: str) -> str | None:
+        """The target exactly as written; None where the cell is blank."""
+
+    def place(self, row: int, name: str | None = None) -> str:
+        """Where the row stands, for messages: `pets.csv:12`, with the file of a media cell if there is one."""
+
+    def fingerprint(self) -> str:
+        """SHA-256 over all that can change the result: rows, splits, names and sizes of the media files."""
+
+
+class Reader(Protocol):
+    """Turns the cells of one modality into tensors. One instance a modality; built as factory(name)."""
+
+    kind: str
+
+    def fit(self, cells: Iterable[Cell]) -> SignalSpec:
+        """Learns what it needs (a vocabulary, the size of the pictures) from the cells of the training rows."""
+
+    def restore(self, spec: SignalSpec) -> None:
+        """Takes a spec learned earlier in place of `fit`."""
+
+    def read(self, cell: Cell, key: int | None) -> Tensor:
+        """One sample: values of shape [T, *spec.shape] where spec.length > 1, else spec.shape.
+
+        `key` seeds the augmentation of a training row; None reads without augmentation.
+
+        Raises:
+            ValueError: The cell cannot be decoded; the message says what was found, without naming the row.
+        """
+
+
+class Encoder(Protocol):
+    """A network for one modality; an nn.Module built as factory(spec: SignalSpec). `width` is D of its tokens."""
+
+    width: int
+
+    def __call__(self, signal: Signal) -> Tokens: ...
+
+
+class Fusion(Protocol):
+    """Joins modalities; an nn.Module built as factory(modalities: tuple[str, ...], width: int)."""
+
+    def __call__(self, tokens: Mapping[str, Tokens]) -> Fused: ...
+
+
+class Task(Protocol):
+    """What is asked of the model; built as factory(spec: DataSpec).
+
+    Attributes:
+        target: Name of the target it reads.
+        target_kind: The kind of target it can use (`class`).
+        metric: The metric that chooses the best checkpoint.
+        higher_is_better: Whether more of `metric` is better.
+    """
+
+    target: str
+    target_kind: str
+    metric: str
+    higher_is_better: bool
+
+    def make_head(self, width: int) -> nn.Module:
+        """A module that turns a Fused of that width into outputs [B,...]."""
+
+    def weight(self, batch: Batch) -> float:
+        """What the batch counts in the mean loss; read on the CPU before anything is computed."""
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """The weighted sum of the losses of the batch; the caller divides by the weight of the whole step."""
+
+    def metrics(self, results: Results) -> dict[str, float]:
+        """Exact metrics of a whole split, by a library."""
+
+    def table(self, results: Results) -> dict[str, list[str] | list[float]]:
+        """The columns of a predictions file: `prediction`, then what the task adds."""

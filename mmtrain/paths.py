@@ -1,0 +1,137 @@
+"""Where things are: the shipped configs, a run's folder, the newest run, and the one gate for paths found in data."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from datetime import datetime
+from pathlib import Path
+
+from mmtrain.errors import ConfigError, DiskError
+
+_NOT_A_FILE = re.compile(r"^(\w[\w+.-]*:|[|<>-])")  # http://, data:, C:\, |command, -option
+
+
+def config_dir() -> Path:
+    """The shipped YAML tree: `mmtrain/configs` in an installed wheel, the checkout's `configs/` otherwise."""
+    package = Path(__file__).resolve().parent
+    packaged = package / "configs"
+    return packaged if (packaged / "train.yaml").is_file() else package.parent / "configs"
+
+
+def safe_path(root: Path, value: str) -> Path:
+    """The regular file under `root` that a cell of a table names; nothing is opened.
+
+    Raises:
+        ValueError: The path is absolute, leaves `root` (also through a link), is a URL or command, or no regular file.
+    """
+    _refuse(root, value)
+    shown = repr(value[:80])
+    try:
+        resolved = (root / value).resolve(strict=True)
+        mode = resolved.stat().st_mode
+    except FileNotFoundError:
+        raise ValueError(f"no file {shown} in {root}") from None
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
+        reason = error.strerror if isinstance(error, OSError) else "a loop of links"
+        raise ValueError(f"{shown} cannot be opened: {reason}") from None
+    if not resolved.is_relative_to(root.resolve()):
+        raise ValueError(f"{shown} is a link out of the data root {root}")
+    if not stat.S_ISREG(mode):
+        raise ValueError(f"{shown} is not a regular file")
+    return resolved
+
+
+def safe_size(root: Path, value: str, folders: set[str]) -> int:
+    """The size in bytes of the file that `safe_path` would give; several times faster for many files of one folder.
+
+    Args:
+        root: As in `safe_path`.
+        value: As in `safe_path`.
+        folders: Folders that have been found to lie under `root`; grows. Start with an empty set.
+
+    Raises:
+        ValueError: As in `safe_path`.
+    """
+    _refuse(root, value)
+    folder = value.rpartition("/")[0]
+    if folder in folders:
+        try:
+            entry = os.lstat(f"{root}/{value}")
+        except OSError:
+            return safe_path(root, value).stat().st_size  # says what is wrong
+        if stat.S_ISREG(entry.st_mode):
+            return entry.st_size
+    size = safe_path(root, value).stat().st_size
+    if (root / folder).resolve().is_relative_to(root.resolve()):
+        folders.add(folder)
+    return size
+
+
+def _refuse(root: Path, value: str) -> None:
+    if not value or "\0" in value or _NOT_A_FILE.match(value):
+        raise ValueError(f"{value[:80]!r} is not a relative file path")
+    if value[0] in "/\\~" or ".." in value.replace("\\", "/").split("/"):
+        raise ValueError(f"{value[:80]!r} leaves the data root {root}; media paths are relative to it and have no '..'")
+
+
+def new_run(output_dir: Path, name: str) -> Path:
+    """Makes `output_dir/name/<date>_<time>` exclusively, with a suffix where it exists, and remembers it as `last`."""
+    parent = output_dir / name
+    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for attempt in range(10_000):
+            folder = parent / (stamp if attempt == 0 else f"{stamp}_{attempt}")
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                continue
+            (output_dir / "last.txt").write_text(f"{folder.relative_to(output_dir)}\n", encoding="utf-8")
+            return folder
+    except OSError as error:
+        raise DiskError(
+            f"cannot make a run folder in {parent}: {error.strerror}; choose another with `output_dir=`."
+        ) from None
+    raise DiskError(f"{parent} has 10,000 runs of {stamp}; choose another folder with `output_dir=`.")
+
+
+def find_run(value: str, output_dir: Path) -> Path:
+    """The folder of a run: as given, or the newest one for `last`."""
+    if value == "last":
+        pointer = output_dir / "last.txt"
+        if not pointer.is_file():
+            raise ConfigError(f"no run yet in {output_dir}: {pointer} does not exist; train first or name a folder.")
+        folder = output_dir / pointer.read_text(encoding="utf-8").strip()
+        if not folder.resolve().is_relative_to(output_dir.resolve()):
+            raise ConfigError(f"{pointer} points outside {output_dir}; name the run folder instead of `last`.")
+    else:
+        folder = Path(value)
+    if not (folder / "config.yaml").is_file():
+        raise ConfigError(f"{folder} is not a run folder: it has no config.yaml.")
+    return folder
+
+
+def remember(folder: Path) -> None:
+    """Notes that this user made the run here, so that later verbs may open the data paths in its config."""
+    try:
+        _own_runs().parent.mkdir(parents=True, exist_ok=True)
+        with _own_runs().open("a", encoding="utf-8") as file:
+            file.write(f"{folder.resolve()}\n")
+    except OSError:
+        return  # without a writable home, later verbs ask for the data path again and say so
+
+
+def is_own(folder: Path) -> bool:
+    """Whether `remember` has noted the folder; a copy of a run, or one from a stranger, is not."""
+    try:
+        lines = _own_runs().read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return False
+    return str(folder.resolve()) in lines
+
+
+def _own_runs() -> Path:
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(state).expanduser() / "mmtrain" / "runs.txt"

@@ -1,0 +1,45 @@
+"""Random choices as pure functions: a key says what a draw is for, and the draw follows from the key alone.
+
+Keys are made by hashing text, never by arithmetic on seeds: a CPU generator keeps only 32 bits of its seed, so that
+`seed + epoch` style sums collide. No generator state is ever saved; see "Exact resume" in docs/resume.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+
+def key(*parts: int | str) -> int:
+    """63 bits of SHA-256 over the parts, joined by `|`: `key(seed, epoch, draw, "augment")`."""
+    digest = hashlib.sha256("|".join(str(part) for part in parts).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def generator(*parts: int | str) -> torch.Generator:
+    """A fresh CPU generator for the key of the parts."""
+    return torch.Generator().manual_seed(key(*parts))
+
+
+@contextmanager
+def seeded(*parts: int | str) -> Iterator[None]:
+    """Seeds the global generators inside the block and puts them back after it.
+
+    For library code, such as torchvision's transforms, that knows only the global generators.
+    """
+    state, numpy_state, python_state = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    seed = key(*parts)
+    torch.default_generator.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)

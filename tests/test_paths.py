@@ -1,0 +1,110 @@
+"""Paths found in data never lead out of the data root, and nothing but regular files is ever opened."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mmtrain.paths import safe_path, safe_size
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A data root with a file of five bytes, and a secret beside it."""
+    folder = tmp_path / "data"
+    (folder / "images").mkdir(parents=True)
+    (folder / "images/a.png").write_bytes(b"12345")
+    (folder / "images/日本 語.png").write_bytes(b"12345")
+    (tmp_path / "secret").write_bytes(b"secret")
+    return folder
+
+
+REFUSED = [
+    "",
+    "../secret",
+    "images/../../secret",
+    "images/../images/a.png",
+    "..\\secret",
+    "/etc/passwd",
+    "\\\\server\\share",
+    "~/secret",
+    "C:\\x",
+    "c:/x",
+    "http://127.0.0.1/a.png",
+    "file:///etc/passwd",
+    "concat:images/a.png",
+    "rtsp://127.0.0.1/a",
+    "subfile,,start,0,end,0,,:images/a.png",
+    "data:image/png;base64,AAAA",
+    "pipe:0",
+    "|cmd",
+    "-i x",
+    ">x",
+    "a\0b",
+    "images",
+    "images/none.png",
+    "images/a.png/b",
+    "two\nlines",
+    "x" * 300,
+    "/".join(["x"] * 3000),
+]
+
+
+@pytest.mark.parametrize("value", REFUSED)
+def test_what_is_no_file_under_the_root_is_refused(root, value):
+    """The reason is one short line, by both gates."""
+    for gate in (lambda: safe_path(root, value), lambda: safe_size(root, value, {"", "images"})):
+        with pytest.raises(ValueError, match=r"path|root|file|opened") as caught:
+            gate()
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 300 + len(str(root))
+
+
+@pytest.mark.parametrize("value", ["images/a.png", "images/日本 語.png", "./images/a.png"])
+def test_a_file_under_the_root_is_found(root, value):
+    assert safe_path(root, value).read_bytes() == b"12345"
+    assert safe_size(root, value, set()) == 5
+
+
+def test_a_relative_root_works(root, monkeypatch):
+    monkeypatch.chdir(root.parent)
+    assert safe_path(Path("data"), "images/a.png") == root / "images/a.png"
+    assert safe_size(Path("data"), "images/a.png", set()) == 5
+
+
+def test_links_may_point_inside_the_root_only(root):
+    """A link to a file, a link as a folder and a loop of links."""
+    (root / "inside").symlink_to(root / "images/a.png")
+    (root / "outside").symlink_to(root.parent / "secret")
+    (root / "up").symlink_to(root.parent)
+    (root / "loop").symlink_to(root / "loop")
+
+    assert safe_path(root, "inside").read_bytes() == b"12345"
+    assert safe_size(root, "inside", {""}) == 5
+    for value, reason in (("outside", "link out of"), ("up/secret", "link out of"), ("loop", "cannot be opened")):
+        with pytest.raises(ValueError, match=reason):
+            safe_path(root, value)
+        with pytest.raises(ValueError, match=reason):
+            safe_size(root, value, {""})
+
+
+def test_a_pipe_is_refused_without_being_opened(root):
+    """Opening a pipe that nobody writes to would wait for ever."""
+    os.mkfifo(root / "pipe")
+    with pytest.raises(ValueError, match="not a regular file"):
+        safe_path(root, "pipe")
+    with pytest.raises(ValueError, match="not a regular file"):
+        safe_size(root, "pipe", {""})
+
+
+def test_a_folder_is_known_only_once_it_is_found_inside(root):
+    """A file that links to the outside does not vouch for its folder, nor a folder that links there."""
+    folders: set[str] = set()
+    (root / "up").symlink_to(root.parent)
+    with pytest.raises(ValueError, match="link out of"):
+        safe_size(root, "up/secret", folders)
+    assert folders == set()
+    safe_size(root, "images/a.png", folders)
+    assert folders == {"images"}
