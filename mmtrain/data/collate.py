@@ -1,0 +1,70 @@
+"""Puts samples together to a batch: padding, absence and weight all end as masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mmtrain.contracts import Batch, DataSpec, Signal, SignalSpec
+from mmtrain.data.targets import target_reader
+
+
+class Sample(NamedTuple):
+    """One row after its readers."""
+
+    id: str
+    values: Mapping[str, Tensor | None]  # by modality; None: the row lacks it
+    targets: Mapping[str, int | None]  # by target; None: the row lacks it
+    key: int
+    weight: float = 1.0
+    skipped: str | None = None  # why the row counts for nothing, where it could not be read
+
+
+def collate(samples: Sequence[Sample], spec: DataSpec) -> Batch:
+    """Stacks the samples in their order, with an all-False mask and zeros where one lacks a modality."""
+    signals, rows = {}, {}
+    for name, signal_spec in spec.signals.items():
+        column = [sample.values[name] for sample in samples]
+        present = [row for row, values in enumerate(column) if values is not None]
+        signals[name] = _pad(column, signal_spec) if signal_spec.length > 1 else _stack(column, signal_spec)
+        rows[name] = None if len(present) == len(column) else torch.tensor(present, dtype=torch.int64)
+    return Batch(
+        signals=signals,
+        targets={
+            name: target_reader(target.kind, name).collate([sample.targets[name] for sample in samples])
+            for name, target in spec.targets.items()
+        },
+        ids=[sample.id for sample in samples],
+        keys=torch.tensor([sample.key for sample in samples], dtype=torch.int64),
+        weight=torch.tensor([sample.weight for sample in samples], dtype=torch.float32),
+        rows=rows,
+        skipped=[(sample.id, sample.skipped) for sample in samples if sample.skipped is not None],
+    )
+
+
+def _stack(column: list[Tensor | None], spec: SignalSpec) -> Signal:
+    """Samples of one fixed shape: values [B,*shape], mask [B,1]."""
+    values = torch.zeros(len(column), *spec.shape, dtype=_dtype(column, spec))
+    for row, sample in enumerate(column):
+        if sample is not None:
+            values[row] = sample
+    return Signal(values, torch.tensor([[sample is not None] for sample in column]))
+
+
+def _pad(column: list[Tensor | None], spec: SignalSpec) -> Signal:
+    """Samples [T,*shape] of different T: values [B,longest T,*shape], mask [B,longest T]."""
+    lengths = [0 if sample is None else len(sample) for sample in column]
+    values = torch.zeros(len(column), max(1, *lengths), *spec.shape, dtype=_dtype(column, spec))
+    for row, sample in enumerate(column):
+        if sample is not None:
+            values[row, : len(sample)] = sample
+    return Signal(values, torch.arange(values.shape[1]) < torch.tensor(lengths).unsqueeze(1))
+
+
+def _dtype(column: list[Tensor | None], spec: SignalSpec) -> torch.dtype:
+    """That of the samples; where all are absent, ids where there is a vocabulary."""
+    found = next((sample.dtype for sample in column if sample is not None), None)
+    return found or (torch.int64 if spec.vocabulary else torch.float32)

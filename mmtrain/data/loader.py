@@ -1,0 +1,118 @@
+"""Batches in the order of a plan, read here or by worker processes.
+
+Workers only save time: what a row becomes follows from its draw, so their number cannot change a batch. They leave
+signals to the main process, which may need one more batch before it can save.
+"""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing
+import signal
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from multiprocessing.process import BaseProcess
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from mmtrain.contracts import Batch, Draw
+from mmtrain.data.collate import collate
+from mmtrain.data.dataset import Data
+from mmtrain.errors import DataError, MmtrainError
+
+PATIENCE = 120  # seconds for one batch before a worker counts as hung
+
+
+def batches(
+    data: Data, plan: Sequence[list[Draw]], *, train: bool, num_workers: int = 0, pin_memory: bool = False
+) -> Iterator[Batch]:
+    """The batches of a plan, in its order.
+
+    Args:
+        data: Where the rows come from.
+        plan: The draws of each batch.
+        train: Whether readers may augment.
+        num_workers: Processes that read ahead; 0 reads in this one.
+        pin_memory: Puts batches where a CUDA device fetches them faster.
+
+    Raises:
+        DataError: A cell cannot be read, or a worker has died or hangs.
+    """
+    rows = _Rows(data, train)
+    if not num_workers or not plan:
+        for draws in plan:
+            batch = rows.batch(draws)
+            yield batch.pin_memory() if pin_memory else batch
+        return
+    others = set(multiprocessing.active_children())
+    loader = DataLoader(
+        rows,
+        batch_sampler=plan,
+        num_workers=min(num_workers, len(plan)),
+        collate_fn=_unchanged,
+        pin_memory=pin_memory,
+        timeout=PATIENCE,
+        worker_init_fn=_start_worker,
+        generator=torch.Generator(),  # without its own, the loader draws a seed from the global generator
+    )
+    arriving = iter(loader)
+    end = partial(_end, set(multiprocessing.active_children()) - others)
+    atexit.register(end)  # Python waits for its children at exit, and these ignore the SIGTERM it sends them
+    try:
+        for draws in plan:
+            arrived = _next(arriving, [data.source.ids[draw.row] for draw in draws])
+            if isinstance(arrived, MmtrainError):
+                raise arrived
+            yield arrived
+    finally:
+        del arriving  # asks the workers to end; by reference count, as the traceback of an error may live long
+        end()
+        atexit.unregister(end)
+
+
+def _next(arriving: Iterator[Batch | MmtrainError], ids: list[str]) -> Batch | MmtrainError:
+    try:
+        return next(arriving)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        if not reason.startswith("DataLoader"):  # an error in the worker's own code
+            raise
+    # Made outside of the block above: as its context, the first error would keep the loader and its workers alive.
+    return DataError(
+        f"a data worker has died or hangs at the batch of {', '.join(ids[:3])}, ... or soon after ({reason}); "
+        "run again with `trainer.num_workers=0` to see where."
+    )
+
+
+def _end(workers: Iterable[BaseProcess]) -> None:
+    for worker in workers:
+        worker.kill()
+        worker.join()
+
+
+class _Rows(Dataset[Batch]):
+    """A whole batch at a time, for DataLoader."""
+
+    def __init__(self, data: Data, train: bool) -> None:
+        self.data = data
+        self.train = train
+
+    def batch(self, draws: list[Draw]) -> Batch:
+        return collate([self.data.sample(draw, self.train) for draw in draws], self.data.spec)
+
+    def __getitems__(self, draws: list[Draw]) -> Batch | MmtrainError:
+        """Hands an error over as a value: raised in a worker, it would arrive wrapped in a traceback."""
+        try:
+            return self.batch(draws)
+        except MmtrainError as error:
+            return error
+
+
+def _unchanged(batch: object) -> object:
+    return batch
+
+
+def _start_worker(_: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

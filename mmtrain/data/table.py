@@ -1,0 +1,222 @@
+"""The user's own data: a table with one row a sample, and media files beside it.
+
+Columns that start with `text`, `image` or `audio` are modalities; a blank cell means that the row lacks it. Every media
+file is looked for before training starts, so a missing one is told in seconds, not in the middle of an epoch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from array import array
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+from mmtrain.contracts import Cell, Range
+from mmtrain.data import manifest, splits
+from mmtrain.data.files import find_files
+from mmtrain.errors import DataError
+from mmtrain.paths import safe_path
+
+_KINDS = ("text", "image", "audio")
+_FILE = re.compile(r"\.\w{1,5}$")
+
+
+class TableSource:
+    """Rows of a CSV, TSV or JSON lines file; a `DataSource`. See `configs/dataset/table.yaml` for the arguments.
+
+    Args:
+        path: The table.
+        data_root: The folder that media paths are relative to and may not leave; None: the folder of the table.
+        target: The column of the label.
+        split: The column that says train, val or test; where the table has none, rows are split at random.
+        group: The column whose equal values stay together in one split.
+        id: The column of distinct sample ids; None: `id` if there is one, else the row numbers.
+        kinds: The kind of each modality by column; None: by the start of the columns' names. A column so called whose
+            first cell is no file name (`image_width`) is none.
+        val_fraction: Share of the training rows for validation, where the table has no such rows.
+        test_fraction: Share of all rows for the test; only where rows are split at random.
+        split_names: Further names of splits, {name in the column: train, val or test}.
+        seed: Decides random splits.
+
+    Attributes:
+        notes: What a person should know: columns not used, media files or groups in two splits.
+
+    Raises:
+        DataError: The table, a column, a split or a media file cannot be used; names rows.
+        ValueError: The fractions leave nothing to train on.
+    """
+
+    kinds: Mapping[str, str]
+    targets: Sequence[str]
+    ids: Sequence[str]
+    splits: Mapping[str, Sequence[int]]
+    split_origin: str
+    notes: Sequence[str]
+    ceilings: Mapping[str, float]
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        data_root: str | None = None,
+        target: str = "label",
+        split: str | None = "split",
+        group: str | None = None,
+        id: str | None = None,
+        kinds: dict[str, str] | None = None,
+        val_fraction: Annotated[float, Range(0, 1, above=True)] = 0.1,
+        test_fraction: Annotated[float, Range(0, 1)] = 0.1,
+        split_names: dict[str, str] | None = None,
+        seed: Annotated[int, Range(0)] = 0,
+    ) -> None:
+        if not 0 < val_fraction < 1 - test_fraction <= 1:
+            raise ValueError(
+                f"`val_fraction` (={val_fraction}) and `test_fraction` (={test_fraction}) must leave rows to train on."
+            )
+        table = self._table = manifest.read(Path(path))
+        labels = table.column(target, "dataset.target")
+        groups = table.column(group, "dataset.group") if group else None
+        if split != "split" and split:
+            table.column(split, "dataset.split")  # asked for by name, so it must be there
+        for name in kinds or {}:
+            table.column(name, "dataset.kinds")
+            if name == target:
+                raise ValueError(f"`kinds` and `target` both name the column '{name}'.")
+        others = {target, split, id, "id"}
+        self._open(kinds or self._guess(others), (target,), data_root, id)
+
+        parts: dict[str, list[int]]
+        drawn: tuple[str, ...] = ("val", "test")
+        try:
+            if split and split in table.columns:
+                parts = splits.by_column(table.columns[split], split_names)
+                self.split_origin = f"column `{split}`"
+                drawn = () if "val" in parts else ("val",)
+                if drawn:
+                    train, val = splits.carve(parts["train"], labels, groups, val_fraction, seed=seed)
+                    parts = {**parts, "train": train, "val": val}
+                    self.split_origin += f"; val is {val_fraction:.0%} of train, drawn with seed {seed}"
+            else:
+                shares = {"train": 1 - val_fraction - test_fraction, "val": val_fraction, "test": test_fraction}
+                parts = splits.stratified(
+                    labels, {name: share for name, share in shares.items() if share}, seed=seed, groups=groups
+                )
+                self.split_origin = f"random with seed {seed}, stratified by `{target}`"
+            if drawn and groups:
+                self.split_origin += f", equal `{group}` kept together"
+        except ValueError as error:
+            raise DataError(f"{table.name}: {error}") from None
+        self.splits = {name: parts[name] for name in ("train", "val", "test") if name in parts}
+        self.notes = self._notes(others, group, drawn)
+
+    @classmethod
+    def for_prediction(
+        cls,
+        table: str | Sequence[manifest.GivenRow],
+        *,
+        kinds: Mapping[str, str],
+        data_root: str | None = None,
+        target: str | None = None,
+    ) -> TableSource:
+        """A table whose rows are only predicted: all are in the split `predict`, and no column is compulsory.
+
+        Args:
+            table: The path of a table, or its rows, each a mapping from column to cell.
+            kinds: The modalities of the model; those without a column are absent in every row.
+            data_root: The folder that media paths are relative to; None: the folder of the table, or of the process.
+            target: The column of the label, read where the table has it.
+        """
+        source = cls.__new__(cls)
+        read = source._table = manifest.read(Path(table)) if isinstance(table, str) else manifest.given(table)
+        known = {name: kind for name, kind in kinds.items() if name in read.columns}
+        if not known:
+            raise DataError(
+                f"{read.name}: no column of a modality of the model ({', '.join(kinds)}); columns: "
+                f"{', '.join(read.columns)}."
+            )
+        source._open(known, (target,) if target in read.columns and target else (), data_root, None)
+        source.splits = {"predict": range(len(read))}
+        source.split_origin = "all rows"
+        source.notes = source._notes({target, "id"}, None, ())
+        return source
+
+    def _open(
+        self, kinds: Mapping[str, str], targets: tuple[str, ...], data_root: str | None, identity: str | None
+    ) -> None:
+        self.kinds, self.targets, self.ceilings = dict(kinds), targets, {}
+        self.ids = self._table.identities(identity)
+        self._root = Path(data_root) if data_root is not None else self._table.folder
+        if not self._root.is_dir():
+            raise DataError(f"no folder {self._root}; check `dataset.data_root`.")
+        self._media_digest = find_files(self._table, self._media(), self._root)
+
+    def _guess(self, others: set[str | None]) -> dict[str, str]:
+        """Modalities by the start of the columns' names."""
+        kinds = {}
+        for name, cells in self._table.columns.items():
+            kind = next((kind for kind in _KINDS if name.startswith(kind)), None)
+            first = next((cell for cell in cells if cell.strip()), "")
+            if kind and name not in others and (kind == "text" or _FILE.search(first)):
+                kinds[name] = kind
+        if not kinds:
+            raise DataError(
+                f"{self._table.name}: no column holds a modality: none starts with {', '.join(_KINDS)} (and names"
+                f" files); set `dataset.kinds={{column: kind}}`; columns: {', '.join(self._table.columns)}."
+            )
+        return kinds
+
+    def _media(self) -> list[str]:
+        return [name for name, kind in self.kinds.items() if kind != "text"]
+
+    def _notes(self, used: set[str | None], group: str | None, drawn: tuple[str, ...]) -> list[str]:
+        """Columns that nothing reads, and what is in two splits though it should not be."""
+        unused = [name for name in self._table.columns if name not in {*used, group, *self.kinds}]
+        notes = [f"columns not used: {', '.join(unused)}"] if unused else []
+        for name in dict.fromkeys([*self._media(), *([group] if group else [])]):
+            cells = self._table.columns[name]
+            trained = {cells[row] for row in self.splits.get("train", ()) if cells[row].strip()}
+            for split in ("val", "test"):
+                shared = len(trained & {cells[row] for row in self.splits.get(split, ())})
+                if shared:
+                    hint = f"; `dataset.group={name}` would keep them together" if split in drawn and not group else ""
+                    notes.append(f"{shared:,} values of `{name}` are in both train and {split}{hint}")
+        return notes
+
+    def present(self, row: int, name: str) -> bool:
+        return name in self.kinds and bool(self._table.columns[name][row].strip())
+
+    def cell(self, row: int, name: str) -> Cell | None:
+        if not self.present(row, name):
+            return None
+        value = self._table.columns[name][row]
+        if self.kinds[name] == "text":
+            return value
+        try:
+            return safe_path(self._root, value).read_bytes()
+        except (ValueError, OSError) as error:
+            raise DataError(f"{self._table.place(row)}: `{name}`: {error}") from None
+
+    def target(self, row: int, name: str) -> str | None:
+        value = self._table.columns[name][row] if name in self.targets else ""
+        return value if value.strip() else None
+
+    def place(self, row: int, name: str | None = None) -> str:
+        if name in self._media() and self.present(row, name):
+            return f"{self._table.place(row)} ({self._table.columns[name][row]})"
+        return self._table.place(row)
+
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256(self._media_digest)
+        used = {
+            f"{self.kinds.get(name, 'target')} {name}": self._table.columns[name]
+            for name in (*self.kinds, *self.targets)
+        }
+        for title, cells in {**used, "ids": self.ids}.items():
+            digest.update(f"{title}\0".encode())
+            for cell in cells:
+                digest.update(f"{cell}\0".encode())  # no cell holds a NUL
+        for split, rows in self.splits.items():
+            digest.update(f"{split}\0".encode() + array("q", rows).tobytes())
+        return digest.hexdigest()

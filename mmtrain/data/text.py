@@ -1,0 +1,107 @@
+"""Text reader: words to numbers, with a vocabulary learned from the training rows.
+
+A word is a run of Unicode letters and digits, with the marks and apostrophes inside it ("don't"). Han and Kana have no
+spaces between words, so each character is one; Hangul has, and stays whole. Thai, Lao and Khmer are not segmented: a
+phrase is one word. Punctuation and emoji carry no word; a text of nothing else is one unknown word.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from mmtrain.contracts import Cell, Range, SignalSpec
+
+PADDING, UNKNOWN = "<pad>", "<unknown>"  # ids 0 and 1
+LONGEST_WORD = 64  # characters; what is longer is a hash, a base64 blob or noise, and never enters the vocabulary
+
+_CJK = "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+# `\w` lacks combining marks: without these, Hindi, Tamil or Hebrew words would break at every vowel sign.
+_MARKS = "".join(
+    char for char in map(chr, [*range(0x300, 0x1E00), *range(0xA600, 0xAC00)]) if unicodedata.category(char)[0] == "M"
+)
+_LETTER = rf"[^\W_{_CJK}]"
+_RUN = rf"{_LETTER}+(?:[{_MARKS}]+{_LETTER}*)*"
+_WORD = re.compile(rf"[{_CJK}]|{_RUN}(?:['\u200c\u200d]{_RUN})*")  # the last two join letters in Persian and Hindi
+
+
+class TextReader:
+    """Reads a sentence as ids [T] of its words, int64; id 0 is padding, id 1 any word not seen in training.
+
+    Args:
+        name: The modality's name.
+        max_length: Words kept of a text, from its start.
+        vocabulary_size: Most entries of the vocabulary, padding and unknown included; the commonest words are kept.
+        min_count: A word seen less often in training is unknown.
+        lowercase: Ignore case.
+    """
+
+    kind = "text"
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        max_length: Annotated[int, Range(2, 100_000)] = 64,
+        vocabulary_size: Annotated[int, Range(3, 10_000_000)] = 10_000,
+        min_count: Annotated[int, Range(1)] = 1,
+        lowercase: bool = True,
+    ) -> None:
+        self.name = name
+        self.max_length = max_length
+        self.vocabulary_size = vocabulary_size
+        self.min_count = min_count
+        self.lowercase = lowercase
+        self._ids: dict[str, int] = {}
+
+    def fit(self, cells: Iterable[Cell]) -> SignalSpec:
+        """Learns the vocabulary: the commonest words, equally common ones in alphabetical order.
+
+        Raises:
+            ValueError: No text holds a word that is common enough.
+        """
+        counts: Counter[str] = Counter()
+        for cell in cells:
+            counts.update(word for word in self.words(cell) if len(word) <= LONGEST_WORD)
+        common = [word for word, count in counts.items() if count >= self.min_count]
+        if not common:
+            raise ValueError(f"no word occurs `min_count` (={self.min_count}) times in the training texts")
+        common.sort(key=lambda word: (-counts[word], word))
+        vocabulary = (PADDING, UNKNOWN, *common[: self.vocabulary_size - 2])
+        spec = SignalSpec(self.name, self.kind, length=self.max_length, vocabulary=vocabulary)
+        self.restore(spec)
+        return spec
+
+    def restore(self, spec: SignalSpec) -> None:
+        """Takes the vocabulary and the longest text of `spec`.
+
+        Raises:
+            ValueError: The vocabulary does not begin with padding and unknown.
+        """
+        if spec.vocabulary[:2] != (PADDING, UNKNOWN):
+            raise ValueError(f"the vocabulary of `{self.name}` must begin with {PADDING} and {UNKNOWN}")
+        self.max_length = spec.length
+        self._ids = {word: number for number, word in enumerate(spec.vocabulary)}
+
+    def read(self, cell: Cell, key: int | None) -> Tensor:
+        """The ids of the first `max_length` words: [T] int64, T at least 1."""
+        ids = [self._ids.get(word, 1) for word in islice(self.words(cell), self.max_length)]
+        return torch.tensor(ids or [1])
+
+    def words(self, cell: Cell) -> Iterator[str]:
+        """The words of a text, one by one, as they enter the vocabulary.
+
+        Raises:
+            ValueError: The cell is the content of a file.
+        """
+        if isinstance(cell, bytes):
+            raise ValueError("expected text, got the content of a file")
+        text = unicodedata.normalize("NFKC", cell).replace("’", "'")
+        return (match.group() for match in _WORD.finditer(text.lower() if self.lowercase else text))
