@@ -1,0 +1,79 @@
+"""Log-mel spectrogram and strided convolutions: the default for sound, quick on a CPU, tokens over time.
+
+The front end is that of most networks for speech and sound events; log-mel energies are normalised over the real part
+of each sound, which removes its loudness and keeps its spectrum. Stages of 3x3 convolution, batch normalisation and
+ReLU as in VGGish (Hershey et al. 2017, https://arxiv.org/abs/1609.09430), with strides in place of pooling. Differs:
+statistics ignore padding, and the frequencies of the last map become features of its time step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import torch
+from torch import Tensor, nn
+
+from mmtrain.contracts import Range, Signal, SignalSpec, Tokens
+from mmtrain.layers import MaskedBatchNorm
+from mmtrain.spectrogram import MelSpectrogram
+
+_FLOOR = 1e-6  # of the power: about the noise of 16 bits, so that digital silence is no abyss
+
+
+class LogMelCNN(nn.Module):
+    """Turns a sound into one token every `2 ** stages` frames: 80 ms with the defaults.
+
+    Args:
+        spec: A sound modality.
+        channels: Channels of each stage.
+        n_mels: Mel bands; None: a quarter of `n_fft`, at most 40.
+        n_fft: Samples a window; None: about 25 ms.
+        hop_length: Samples from one frame to the next; None: 10 ms.
+
+    Raises:
+        ValueError: The modality is no sound, `n_mels` is too many for `n_fft`, or `channels` is empty or not positive.
+    """
+
+    def __init__(
+        self,
+        spec: SignalSpec,
+        *,
+        channels: Sequence[Annotated[int, Range(1)]] = (16, 32, 64),
+        n_mels: Annotated[int, Range(1)] | None = None,
+        n_fft: Annotated[int, Range(16)] | None = None,
+        hop_length: Annotated[int, Range(1)] | None = None,
+    ) -> None:
+        super().__init__()
+        if not channels or min(channels) < 1:
+            raise ValueError(f"`channels` (={list(channels)}) must list one positive number a stage; try [16, 32, 64].")
+        self.mel = MelSpectrogram(spec, n_mels=n_mels, n_fft=n_fft, hop_length=hop_length)
+        self.convolutions, self.norms = nn.ModuleList(), nn.ModuleList()
+        previous, bands = 1, self.mel.n_mels
+        for count in channels:
+            self.convolutions.append(nn.Conv2d(previous, count, 3, stride=2, padding=1, bias=False))
+            self.norms.append(MaskedBatchNorm(count))
+            previous, bands = count, -(-bands // 2)
+        self.width = previous * bands
+
+    def forward(self, signal: Signal) -> Tokens:
+        """Sound [B,T] -> [B,L,width]; width = last channels times the bands left."""
+        power, mask = self.mel(signal)  # [B,L,F], [B,L]
+        maps = _normalise((power + _FLOOR).log(), mask).unsqueeze(1)  # [B,1,L,F]
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            mask = mask[:, ::2]  # centres of the windows; padding is zero again before the next one reads it
+            maps = norm(convolution(maps), mask).relu()  # [B,C,L/2,F/2]
+        values = maps.transpose(1, 2).flatten(2)  # [B,L,C*F]
+        stride = 2 ** len(self.convolutions)
+        positions = self.mel.seconds(values.shape[1], stride, values).expand(len(values), -1, -1)
+        return Tokens(values, mask & signal.mask.any(dim=1, keepdim=True), positions)
+
+
+def _normalise(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean 0 and variance 1 over the real frames and all bands of each row: [B,L,F], [B,L] -> [B,L,F]."""
+    keep = mask.unsqueeze(-1)
+    count = mask.sum(dim=1).view(-1, 1, 1) * values.shape[2]
+    mean = torch.where(keep, values, 0).sum(dim=(1, 2), keepdim=True) / count  # [B,1,1]
+    centred = torch.where(keep, values - mean, 0)
+    variance = centred.square().sum(dim=(1, 2), keepdim=True) / count
+    return centred * (variance + 1e-5).rsqrt()

@@ -1,0 +1,114 @@
+"""The multimodal model: encoders -> common width -> fusion -> head. Presence is handled here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmtrain.contracts import Batch, Encoder, Fused, Fusion, Signal, Tokens
+
+
+class MultimodalModel(nn.Module):
+    """Encodes every modality, fuses them and answers the task.
+
+    A sample that lacks a modality is a row of False in its mask. What lies under the mask is zeroed before the encoder,
+    and the encoder's output there is replaced, so that it can never reach a result. In training an encoder sees only
+    the rows that have its modality: its batch statistics are those of real data.
+
+    Args:
+        encoders: One a modality, in the order of fusion; each has `width`, the D of its tokens. The same module under
+            several names shares its weights between them.
+        fusion: Joins the modalities' tokens of width `width`.
+        head: Turns a Fused into the outputs of the task.
+        width: The common width of all tokens.
+    """
+
+    def __init__(self, encoders: Mapping[str, Encoder], fusion: Fusion, head: nn.Module, *, width: int) -> None:
+        super().__init__()
+        self.modalities = tuple(encoders)
+        distinct: dict[int, str] = {}
+        self.owner = {name: distinct.setdefault(id(encoder), name) for name, encoder in encoders.items()}
+        self.encoders = nn.ModuleDict({name: _module(encoders[name]) for name in distinct.values()})
+        self.projections = nn.ModuleDict(
+            {
+                name: nn.Sequential(nn.Linear(encoder.width, width), nn.LayerNorm(width))
+                for name, encoder in encoders.items()
+            }
+        )
+        self.fusion = _module(fusion)
+        self.head = head
+        self.width = width
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Returns the outputs of the task, [B,...]."""
+        outputs: Tensor = self.head(self.fuse(batch))
+        return outputs
+
+    def fuse(self, batch: Batch) -> Fused:
+        """Returns what the head reads: the fused vector, and all tokens."""
+        fused: Fused = self.fusion(self.encode(batch))
+        return fused
+
+    def encode(self, batch: Batch) -> dict[str, Tokens]:
+        """Returns the tokens of every modality: values [B,L,width], zero where the mask is False."""
+        return {name: self._encode(name, batch.signals[name], batch.rows[name]) for name in self.modalities}
+
+    def _encode(self, name: str, signal: Signal, rows: Tensor | None) -> Tokens:
+        if not self.training:
+            return self._tokens(name, signal)
+        count = signal.mask.shape[0] if rows is None else rows.shape[0]
+        if count == 0:  # nobody has it: the encoder would only learn from zeros
+            return Tokens(torch.zeros(len(signal.mask), 1, self.width, device=signal.mask.device), signal.mask[:, :1])
+        with running_statistics(self.encoders[self.owner[name]]) if count == 1 else nullcontext():
+            if rows is None:
+                return self._tokens(name, signal)
+            some = self._tokens(name, Signal(signal.values[rows], signal.mask[rows]))
+        size = len(signal.mask)
+        positions = None if some.positions is None else _scatter(some.positions, rows, size)
+        return Tokens(_scatter(some.values, rows, size), _scatter(some.mask, rows, size), positions)
+
+    def _tokens(self, name: str, signal: Signal) -> Tokens:
+        real = signal.mask.reshape(*signal.mask.shape, *[1] * (signal.values.dim() - 2))  # [B,T,1,...]
+        tokens: Tokens = self.encoders[self.owner[name]](Signal(torch.where(real, signal.values, 0), signal.mask))
+        mask = tokens.mask & signal.mask.any(dim=1, keepdim=True)  # [B,L]
+        values = self.projections[name](tokens.values)  # [B,L,width]
+        return Tokens(torch.where(mask.unsqueeze(-1), values, 0), mask, tokens.positions)
+
+
+def parameter_counts(model: MultimodalModel) -> dict[str, int]:
+    """Trainable and frozen parameters of each part, for people: `encoder text`, `projections`, `fusion`, `head`."""
+    parts: dict[str, nn.Module] = {f"encoder {name}": module for name, module in model.encoders.items()}
+    parts |= {"projections": model.projections, "fusion": model.fusion, "head": model.head}
+    return {name: sum(p.numel() for p in module.parameters()) for name, module in parts.items()}
+
+
+def batch_norms(module: nn.Module) -> Sequence[nn.Module]:
+    """The layers whose training output depends on the other rows of the batch."""
+    return [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
+
+
+@contextmanager
+def running_statistics(module: nn.Module) -> Iterator[None]:
+    """Inside, BatchNorm uses its running statistics: those of a single row would be its own values and no variance."""
+    layers = [layer for layer in batch_norms(module) if layer.training]
+    for layer in layers:
+        layer.eval()
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.train()
+
+
+def _scatter(part: Tensor, rows: Tensor, size: int) -> Tensor:
+    return part.new_zeros(size, *part.shape[1:]).index_copy(0, rows, part)
+
+
+def _module(component: Encoder | Fusion) -> nn.Module:
+    if not isinstance(component, nn.Module):
+        raise ValueError(f"{type(component).__name__} is not a torch.nn.Module")
+    return component

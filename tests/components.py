@@ -1,0 +1,123 @@
+"""Shipped components as their YAML files describe them, and small random inputs for them."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from mmtrain.contracts import Signal, SignalSpec, Tokens
+
+TESTS = Path(__file__).resolve().parent
+CONFIGS = TESTS.parent / "configs"
+
+SPECS = {
+    "text": SignalSpec("text", "text", length=7, vocabulary=("<pad>", "<unknown>", *"abcdefghij")),
+    "image": SignalSpec("image", "image", shape=(3, 10, 13)),
+    "audio": SignalSpec("audio", "audio", length=1003, sample_rate=4000),
+}
+SMALLEST = {
+    "text": replace(SPECS["text"], length=1),
+    "image": replace(SPECS["image"], shape=(1, 1, 1)),
+    "audio": replace(SPECS["audio"], length=1),
+}
+STEPS = {"text": [7, 0, 1, 4], "image": [1, 0, 1, 1], "audio": [1003, 0, 1, 502]}  # real steps of each row of a batch
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A component as its YAML describes it.
+
+    `tests/tiny/<group>/<option>.yaml`, where it exists, stands for an option that needs downloads or time.
+    """
+
+    path: Path
+
+    @property
+    def option(self) -> str:
+        return self.path.relative_to(CONFIGS).with_suffix("").as_posix()
+
+    @property
+    def kind(self) -> str:
+        return self.path.parent.name
+
+    @property
+    def node(self) -> dict[str, object]:
+        tiny = TESTS / "tiny" / f"{self.option}.yaml"
+        return yaml.safe_load((tiny if tiny.is_file() else self.path).read_text(encoding="utf-8"))
+
+    @property
+    def target(self) -> Callable[..., nn.Module]:
+        module, _, name = str(self.node["_target_"]).rpartition(".")
+        return getattr(importlib.import_module(module), name)
+
+    @property
+    def defaults(self) -> dict[str, object]:
+        """What the constructor takes by keyword, with its own defaults; tuples as YAML would have them."""
+        parameters = inspect.signature(self.target).parameters.values()
+        found = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+
+    def build(self, *facts: object, seed: int = 0) -> nn.Module:
+        torch.manual_seed(seed)
+        return self.target(*facts, **{key: value for key, value in self.node.items() if key != "_target_"})
+
+
+def make_signal(spec: SignalSpec, steps: Sequence[int], *, payload: float = 0) -> Signal:
+    """Random rows of so many real steps each; `payload` lies under the mask."""
+    generator = torch.Generator().manual_seed(1)
+    mask = torch.arange(max(1, *steps)) < torch.tensor(steps).unsqueeze(1)  # [B,T]
+    if spec.vocabulary:
+        values = torch.randint(2, len(spec.vocabulary), mask.shape, generator=generator)
+        return Signal(values.where(mask, torch.tensor(int(payload))), mask)
+    shape = (len(steps), *(spec.shape or mask.shape[1:]))
+    values = torch.randn(shape, generator=generator) * 0.3  # within -1..1, as sounds are
+    return Signal(values.where(mask.reshape(*mask.shape, *[1] * (values.dim() - 2)), torch.tensor(payload)), mask)
+
+
+def one_row(signal: Signal, row: int, steps: int) -> Signal:
+    """A row alone, cut to its own length; a row of no steps keeps one, masked."""
+    rows, length = slice(row, row + 1), max(1, steps)
+    values = signal.values[rows]
+    return Signal(values[:, :length] if signal.mask.shape[1] > 1 else values, signal.mask[rows, :length])
+
+
+def make_tokens(modalities: Sequence[str], present: Sequence[Sequence[bool]], *, width: int = 8) -> dict[str, Tokens]:
+    """Random tokens of the modalities for rows that have some of them; odd rows end in padding. `present` is [B,M]."""
+    generator = torch.Generator().manual_seed(2)
+    tokens = {}
+    for index, name in enumerate(modalities):
+        rows = torch.tensor([row[index] for row in present])  # [B]
+        count = index + 2
+        mask = rows.unsqueeze(1).repeat(1, count)  # [B,L]
+        mask[1::2, -1] = False
+        values = torch.randn(len(present), count, width, generator=generator)
+        tokens[name] = Tokens(values.where(mask.unsqueeze(-1), torch.tensor(0.0)), mask)
+    return tokens
+
+
+def unregistered(module: nn.Module) -> list[str]:
+    """Names of tensors that a module keeps where neither the optimizer nor a checkpoint would find them."""
+
+    registered = {id(tensor) for tensor in [*module.parameters(), *module.buffers()]}
+    own = {"_parameters", "_buffers", "_modules"}
+
+    def holds(value: object) -> bool:
+        if isinstance(value, Mapping):
+            return any(map(holds, value.values()))
+        if isinstance(value, list | tuple):
+            return any(map(holds, value))
+        return isinstance(value, Tensor) and id(value) not in registered
+
+    return [
+        f"{name}.{key}"
+        for name, part in module.named_modules()
+        for key, value in vars(part).items()
+        if key not in own and holds(value)
+    ]

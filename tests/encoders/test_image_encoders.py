@@ -1,0 +1,134 @@
+"""The encoders of pictures: their sizes, their grids, and the weights of ResNet-18."""
+
+from __future__ import annotations
+
+import urllib.error
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models import resnet18
+
+from mmtrain import weights
+from mmtrain.contracts import Signal, SignalSpec, Tokens
+from mmtrain.encoders.conv2 import Conv2
+from mmtrain.encoders.convnet import ConvNet
+from mmtrain.encoders.resnet import ResNet18
+
+
+def picture(channels: int, height: int, width: int) -> SignalSpec:
+    return SignalSpec("image", "image", shape=(channels, height, width))
+
+
+def look(module: nn.Module, spec: SignalSpec) -> Tokens:
+    values = torch.randn(2, *spec.shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        return module.eval()(Signal(values, torch.ones(2, 1, dtype=torch.bool)))
+
+
+def size(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+@pytest.mark.parametrize(("side", "grid"), [(1, 1), (16, 2), (28, 4), (32, 4), (33, 3), (64, 4), (224, 4)])
+def test_convnet_gives_few_tokens_at_any_size(side: int, grid: int):
+    spec = picture(1, side, side)
+
+    assert look(ConvNet(spec), spec).values.shape == (2, grid * grid, 128)
+
+
+def test_convnet_has_the_parameters_of_its_formula():
+    """3x3 filters without bias and two numbers a channel of batch norm."""
+    assert size(ConvNet(picture(3, 16, 16), channels=(4, 6))) == 9 * (3 * 4 + 4 * 6) + 2 * (4 + 6)
+
+
+def test_convnet_tokens_know_their_place():
+    """4x2 cells of a picture twice as high as wide: the last is centred at 7/8 and 3/4."""
+    spec = picture(3, 32, 16)
+    tokens = look(ConvNet(spec), spec)
+
+    assert tokens.positions.shape == (2, 8, 3)
+    torch.testing.assert_close(tokens.positions[1, -1, 1:], torch.tensor([0.875, 0.75]))
+
+
+@pytest.mark.parametrize("channels", [(), (16, 0)])
+def test_convnet_refuses_stages_without_channels(channels: tuple[int, ...]):
+    with pytest.raises(ValueError, match="must list one positive number a stage"):
+        ConvNet(picture(3, 16, 16), channels=channels)
+
+
+@pytest.mark.parametrize(("pool", "features"), [(2, 64 * 4 * 5), (1, 64 * 16 * 18)])
+def test_conv2_has_the_parameters_of_its_formula(pool: int, features: int):
+    """Two convolutions of 32 and 64 filters, then `hidden_size` numbers for each feature."""
+    module = Conv2(picture(3, 16, 18), pool=pool, hidden_size=7)
+
+    assert size(module) == (27 * 32 + 32) + (9 * 32 * 64 + 64) + (features * 7 + 7)
+
+
+def test_conv2_refuses_to_explode():
+    with pytest.raises(ValueError, match=r"flattens 64x64 pictures to 262,144 features, over `max_features`"):
+        Conv2(picture(3, 64, 64), pool=1)
+
+
+def test_resnet_is_that_of_torchvision_without_its_classifier():
+    """11,689,512 parameters, less 512 x 1000 + 1000."""
+    assert size(ResNet18(picture(3, 64, 64))) == 11_689_512 - 513_000
+
+
+@pytest.mark.parametrize(("stem", "grid"), [("standard", 2), ("small", 8)])
+def test_resnet_tokens_are_cells_of_32_or_8_pixels(stem: str, grid: int):
+    spec = picture(3, 64, 64)
+
+    assert look(ResNet18(spec, stem=stem), spec).values.shape == (2, grid * grid, 512)
+
+
+def test_resnet_takes_the_weights_of_torchvision(tmp_path: Path):
+    """With its weights, the mean of our tokens is what its classifier reads."""
+    torch.manual_seed(0)
+    theirs = resnet18().eval()
+    torch.save(theirs.state_dict(), tmp_path / "resnet18.pth")
+    spec = picture(3, 32, 40)
+    values = torch.randn(2, 3, 32, 40)
+    ours = ResNet18(spec, weights=str(tmp_path / "resnet18.pth")).eval()
+    mean = ours(Signal(values, torch.ones(2, 1, dtype=torch.bool))).values.mean(dim=1)
+
+    torch.testing.assert_close(theirs.fc(mean), theirs(values), rtol=1e-4, atol=1e-4)
+
+
+def test_resnet_reads_grey_pictures_as_rgb():
+    grey, colour = picture(1, 32, 32), picture(3, 32, 32)
+    module = ResNet18(grey).eval()
+    values, mask = torch.randn(1, 1, 32, 32), torch.ones(1, 1, dtype=torch.bool)
+
+    assert module.state_dict().keys() == ResNet18(colour).state_dict().keys()
+    assert torch.equal(module(Signal(values, mask)).values, module(Signal(values.expand(-1, 3, -1, -1), mask)).values)
+
+
+def test_resnet_refuses_weights_of_another_stem(tmp_path: Path):
+    torch.save(resnet18().state_dict(), tmp_path / "resnet18.pth")
+
+    with pytest.raises(ValueError, match=r"'conv1.weight' has shape \(64, 3, 7, 7\), the model \(64, 3, 3, 3\)"):
+        ResNet18(picture(3, 32, 32), stem="small", weights=str(tmp_path / "resnet18.pth"))
+
+
+def test_resnet_names_the_key_of_weights_that_are_not_there():
+    with pytest.raises(ValueError, match=r"`encoder.image.weights`: no file 'IMAGENET'; name one, IMAGENET1K_V1, or"):
+        ResNet18(picture(3, 32, 32), weights="IMAGENET")
+
+
+def test_resnet_says_in_one_line_that_the_network_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise urllib.error.URLError("Name or service not known")
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(weights.urllib.request, "urlopen", refuse)
+
+    with pytest.raises(ValueError, match=r"`encoder.image.weights` .* or null for random weights\.$") as caught:
+        ResNet18(picture(3, 32, 32), weights="IMAGENET1K_V1")
+    assert "\n" not in str(caught.value)
+
+
+def test_resnet_refuses_other_than_grey_or_colour():
+    with pytest.raises(ValueError, match="reads pictures of 1 or 3 channels, but modality `image` has 4"):
+        ResNet18(picture(4, 32, 32))

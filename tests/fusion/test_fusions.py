@@ -1,0 +1,148 @@
+"""The fusion strategies: parameter counts by their formulas, and a case of each worked by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from mmtrain.contracts import Tokens
+from mmtrain.fusion.attention import AttentionFusion
+from mmtrain.fusion.attentive_pooling import AttentivePoolingFusion
+from mmtrain.fusion.concat import ConcatFusion
+from mmtrain.fusion.none import NoFusion
+from mmtrain.fusion.sum import SumFusion
+
+D, A, H, Q = 8, 5, 6, 3
+
+FORMULAS: dict[type[nn.Module], tuple[dict[str, int], Callable[[int], int]]] = {
+    NoFusion: ({}, lambda m: 0),
+    ConcatFusion: ({"hidden_size": H}, lambda m: 3 * m * D + (m * D + m + 1) * H + (H + 1) * D),
+    SumFusion: ({"hidden_size": H}, lambda m: m * (D**2 + 3 * D) + (D + 1) * H + (H + 1) * D),
+    AttentionFusion: (
+        {"attention_size": A, "hidden_size": H},
+        lambda m: m * (D**2 + 3 * D) + D + A * (D + 2) + (D + 1) * H + (H + 1) * D,
+    ),
+    AttentivePoolingFusion: (
+        {"num_queries": Q, "hidden_size": H},
+        lambda m: (m + 1 + Q) * D + 2 * m * D + 4 * D + 4 * (D**2 + D) + D**2 + D + (Q * D + 1) * H + (H + 1) * D,
+    ),
+}
+
+
+def vectors(*values: list[float] | None) -> dict[str, Tokens]:
+    """One sample: a single token of each modality a, b, ...; None: absent."""
+    width = len(next(value for value in values if value is not None))
+    return {
+        name: Tokens(torch.tensor([[value or [9.0] * width]]), torch.tensor([[value is not None]]))
+        for name, value in zip("abcd", values, strict=False)
+    }
+
+
+def plain(fusion: nn.Module) -> nn.Module:
+    """Makes every norm, linear map and the MLP the identity, so that sums can be done by hand."""
+    for name, part in list(fusion.named_modules()):
+        if isinstance(part, nn.Linear) and name.startswith("maps"):
+            nn.init.eye_(part.weight)
+            nn.init.zeros_(part.bias)
+        if isinstance(part, nn.LayerNorm):
+            part.forward = lambda values: values
+    fusion.mlp = nn.Identity()
+    return fusion
+
+
+@pytest.mark.parametrize("strategy", list(FORMULAS), ids=lambda strategy: strategy.__name__)
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_parameters_are_those_of_the_formula(strategy: type[nn.Module], count: int):
+    """As the docstring of each states it, for M modalities of width D = 8."""
+    options, formula = FORMULAS[strategy]
+
+    assert sum(p.numel() for p in strategy("abcd"[:count], D, **options).parameters()) == formula(count)
+
+
+def test_none_is_the_mean_of_the_present():
+    assert NoFusion("abc", 2)(vectors([1.0, 2.0], None, [3.0, 6.0])).pooled.tolist() == [[2.0, 4.0]]
+
+
+def test_none_leaves_a_single_modality_as_it_is():
+    """The mean of its two tokens, one modality being its own mean."""
+    tokens = {"a": Tokens(torch.tensor([[[1.0], [2.0], [9.0]]]), torch.tensor([[True, True, False]]))}
+
+    assert NoFusion("a", 1)(tokens).pooled.item() == 1.5
+
+
+def test_concat_puts_vectors_null_vectors_and_presence_side_by_side():
+    fusion = plain(ConcatFusion("ab", 2))
+    fusion.absent.data = torch.tensor([[5.0, 6.0], [7.0, 8.0]])
+
+    assert fusion(vectors([1.0, 2.0], None)).pooled.tolist() == [[1.0, 2.0, 7.0, 8.0, 1.0, 0.0]]
+
+
+def test_concat_normalises_each_modality():
+    """(1, 3) has mean 2 and deviation 1; what is a hundred times as large gives the same."""
+    fusion = ConcatFusion("ab", 2)
+    fusion.mlp = nn.Identity()
+
+    expected = torch.tensor([[-1.0, 1.0, -1.0, 1.0, 1.0, 1.0]])
+    torch.testing.assert_close(fusion(vectors([1.0, 3.0], [100.0, 300.0])).pooled, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"), [([3.0, 6.0], [2.0, 4.0]), (None, [1.0, 2.0])], ids=["both", "one absent"]
+)
+def test_sum_is_a_mean_over_the_present(second: list[float] | None, expected: list[float]):
+    assert plain(SumFusion("ab", 2))(vectors([1.0, 2.0], second)).pooled.tolist() == [expected]
+
+
+def test_attention_weighs_by_additive_scores():
+    """Scores v tanh(u h) with v = 2, u = 1: 2 tanh(1), 2 tanh(-1) and 0 for the token of value 0."""
+    fusion = plain(AttentionFusion("ab", 1, attention_size=1))
+    fusion.token.data.zero_()
+    nn.init.ones_(fusion.score[0].weight)
+    nn.init.zeros_(fusion.score[0].bias)
+    nn.init.constant_(fusion.score[2].weight, 2.0)
+    fused = fusion(vectors([1.0], [-1.0]))
+
+    up, down = math.exp(2 * math.tanh(1)), math.exp(-2 * math.tanh(1))
+    total = up + down + 1
+    torch.testing.assert_close(fused.weights, torch.tensor([[up / total, down / total]]))
+    torch.testing.assert_close(fused.pooled, torch.tensor([[(up - down) / total]]))
+
+
+def test_attention_shares_out_the_weight_of_an_absent_modality():
+    """With equal scores each of two has a third beside the token; alone, one has half."""
+    fusion = plain(AttentionFusion("ab", 1))
+    nn.init.zeros_(fusion.score[2].weight)
+
+    torch.testing.assert_close(fusion(vectors([1.0], [2.0])).weights, torch.tensor([[1 / 3, 1 / 3]]))
+    torch.testing.assert_close(fusion(vectors([1.0], None)).weights, torch.tensor([[0.5, 0.0]]))
+
+
+def test_attentive_pooling_reads_the_mean_where_its_queries_cannot_choose():
+    """Queries of zero attend evenly: the value map, an identity, is read from 2 + 1 real tokens and our own of zero."""
+    fusion = plain(AttentivePoolingFusion("ab", 2, num_queries=1, num_heads=1))
+    fusion.queries.data.zero_()
+    fusion.token.data.zero_()
+    fusion.kinds.data.zero_()
+    nn.init.zeros_(fusion.inner[0].weight)
+    nn.init.zeros_(fusion.inner[0].bias)
+    fusion.attention.in_proj_weight.data = torch.cat([torch.eye(2)] * 3)
+    nn.init.zeros_(fusion.attention.in_proj_bias)
+    nn.init.eye_(fusion.attention.out_proj.weight)
+    nn.init.zeros_(fusion.attention.out_proj.bias)
+    tokens = {
+        "a": Tokens(torch.tensor([[[1.0, 0.0], [3.0, 0.0], [9.0, 9.0]]]), torch.tensor([[True, True, False]])),
+        "b": Tokens(torch.tensor([[[0.0, 4.0]]]), torch.tensor([[True]])),
+    }
+    fused = fusion(tokens)
+
+    torch.testing.assert_close(fused.pooled, torch.tensor([[1.0, 1.0]]))
+    torch.testing.assert_close(fused.weights, torch.tensor([[0.5, 0.25]]))
+
+
+def test_attentive_pooling_refuses_heads_that_do_not_divide_the_width():
+    with pytest.raises(ValueError, match=r"`num_heads` \(=4\) must divide `width` \(=6\); try num_heads=3\."):
+        AttentivePoolingFusion("ab", 6)
