@@ -1,0 +1,39 @@
+"""`mmtrain evaluate RUN`: scores a split of the run's data again, one metric a line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmtrain import paths
+from mmtrain.arguments import parse
+from mmtrain.record import write_table
+from mmtrain.report import say
+from mmtrain.trained import TrainedRun, changes_of
+
+OPTIONS = {
+    "split": "train, val or test; test where it is not given",
+    "checkpoint": "best (by validation; the default), last, or the number of a step that was kept",
+    "output": "also write the predictions of every row into this .csv or .jsonl file",
+    "device": "auto, cpu, cuda, cuda:1 or mps; the run's own where it is not given",
+    "dataset.path": "the table, where it lies elsewhere now",
+    "dataset.data_root": "the folder of the media files, where they lie elsewhere now",
+    "output_dir": "where `last` is looked up; outputs where it is not given",
+}
+
+
+def run(arguments: list[str]) -> None:
+    """Evaluates."""
+    given = parse("evaluate", arguments, positional=("run",), options=OPTIONS)
+    trained = TrainedRun(
+        paths.find_run(given["run"], Path(given.get("output_dir", "outputs"))),
+        config_dir=Path(given["config-dir"]) if "config-dir" in given else None,
+        which=given.get("checkpoint", "best"),
+        changes=changes_of(given),
+    )
+    results, columns = trained.results(trained.source(), given.get("split", "test"))
+    say(f"step {trained.step}, {len(results.ids):,} rows")
+    for name, value in {**trained.task.metrics(results), "loss": results.loss}.items():
+        say(f"{name} {value:.4g}")
+    if "output" in given:
+        write_table(Path(given["output"]), columns)
+        say(f"predictions: {given['output']}")

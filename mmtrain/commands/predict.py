@@ -1,0 +1,48 @@
+"""`mmtrain predict RUN input=TABLE`: what the model says of new rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmtrain import paths
+from mmtrain.arguments import parse
+from mmtrain.data.table import TableSource
+from mmtrain.errors import ConfigError
+from mmtrain.record import write_table
+from mmtrain.report import say
+from mmtrain.trained import TrainedRun, changes_of
+
+OPTIONS = {
+    "input": "a .csv, .tsv or .jsonl table with the columns of the modalities; one left out counts as missing",
+    "output": "a .csv or .jsonl file; predictions/<name of the input>.csv in the run where it is not given",
+    "data_root": "the folder that media paths are relative to; the folder of the table where it is not given",
+    "checkpoint": "best (by validation; the default), last, or the number of a step that was kept",
+    "device": "auto, cpu, cuda, cuda:1 or mps; the run's own where it is not given",
+    "output_dir": "where `last` is looked up; outputs where it is not given",
+}
+
+
+def run(arguments: list[str]) -> None:
+    """Predicts."""
+    given = parse("predict", arguments, positional=("run",), options=OPTIONS)
+    if "input" not in given:
+        raise ConfigError("predict needs a table: mmtrain predict RUN input=new.csv")
+    table = Path(given["input"])
+    trained = TrainedRun(
+        paths.find_run(given["run"], Path(given.get("output_dir", "outputs"))),
+        config_dir=Path(given["config-dir"]) if "config-dir" in given else None,
+        which=given.get("checkpoint", "best"),
+        changes=changes_of(given),
+    )
+    source = TableSource.for_prediction(
+        str(table), kinds=trained.kinds, data_root=given.get("data_root"), target=trained.task.target
+    )
+    for note in source.notes:
+        say(f"note: {note}")
+    for name in trained.kinds:
+        if name not in source.kinds:
+            say(f"note: {table} has no column `{name}`: counted as missing in every row")
+    columns = trained.predict_source(source)
+    output = Path(given.get("output", trained.folder / "predictions" / f"{table.stem}.csv"))
+    write_table(output, columns)
+    say(f"{len(columns['id']):,} rows: {output}")
