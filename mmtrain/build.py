@@ -1,0 +1,180 @@
+"""From a plain config to objects: data, task, model, optimizer. The one place where `_target_` is followed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from torch.optim import Optimizer
+
+from mmtrain.contracts import DataSource, DataSpec, Encoder, Fusion, Reader, Task
+from mmtrain.data.dataset import Data
+from mmtrain.errors import ConfigError
+from mmtrain.model import MultimodalModel, batch_norms
+from mmtrain.optim import Schedule, parameter_groups
+from mmtrain.settings import RunSettings, TrainerSettings
+
+Config = Mapping[str, object]
+
+
+@dataclass
+class Parts:
+    """What a config describes, built; training adds an optimizer."""
+
+    config: Config
+    settings: RunSettings
+    data: Data
+    task: Task
+    model: MultimodalModel
+
+
+def settings_of(config: Config) -> RunSettings:
+    """The typed settings of a config that `check` has passed."""
+    values: dict[str, Any] = {name: config[name] for name in RunSettings.__dataclass_fields__ if name != "trainer"}
+    trainer: dict[str, Any] = node(config, "trainer")
+    return RunSettings(**values, trainer=TrainerSettings(**trainer))
+
+
+def build(config: Config, spec: DataSpec | None = None) -> Parts:
+    """Builds data, task and model; every part from the facts of the one before.
+
+    Args:
+        config: A plain config that `check` has passed.
+        spec: Facts learned before, in place of fitting readers to the training rows.
+
+    Raises:
+        ConfigError: A component refuses its arguments; the message names its config key.
+        DataError: The data cannot be used.
+    """
+    settings = settings_of(config)
+    data = build_data(config, build_source(config), spec)
+    task = build_task(config, data.spec)
+    model = build_model(config, settings, data.spec, task)
+    if settings.trainer.batch_size // settings.trainer.accumulate == 1 and batch_norms(model):
+        raise ConfigError(
+            "`trainer.batch_size` of 1 a part and BatchNorm in the model: a single row has no batch statistics; use at "
+            "least 2 rows a part."
+        )
+    return Parts(config, settings, data, task, model)
+
+
+def build_data(config: Config, source: DataSource, spec: DataSpec | None = None) -> Data:
+    """The rows of a source with their readers; see `build` for `spec`."""
+    settings = settings_of(config)
+    kinds = {name: signal.kind for name, signal in spec.signals.items()} if spec else dict(source.kinds)
+    wanted = kinds if spec or settings.modalities is None else [name for name in settings.modalities if name in kinds]
+    readers = cast(
+        Mapping[str, Callable[[str], Reader]],
+        {name: _factory_for(config, "reader", name, kinds[name]) for name in wanted},
+    )
+    if spec is not None:
+        return Data.restore(source, readers=readers, spec=spec, on_bad_sample=settings.on_bad_sample)
+    task = node(config, "task")
+    return Data.prepare(
+        source,
+        readers=readers,
+        modalities=settings.modalities,
+        target_kinds={str(task.get("target", "label")): str(_attribute(task, "target_kind"))},
+        on_bad_sample=settings.on_bad_sample,
+    )
+
+
+def build_task(config: Config, spec: DataSpec) -> Task:
+    """The task over the targets of the data."""
+    return cast(Task, component("task", node(config, "task"), spec))
+
+
+def build_source(config: Config) -> DataSource:
+    """The rows that `dataset` describes."""
+    return cast(DataSource, component("dataset", node(config, "dataset")))
+
+
+def build_model(config: Config, settings: RunSettings, spec: DataSpec, task: Task) -> MultimodalModel:
+    """Encoders in the order of the modalities, the fusion over them, the task's head on top."""
+    encoders: dict[str, Encoder] = {}
+    for name, signal in spec.signals.items():
+        shared = [other for other in encoders if {name, other} <= set(settings.share_encoder)]
+        if shared:
+            first = spec.signals[shared[0]]
+            if (first.kind, first.shape, first.vocabulary) != (signal.kind, signal.shape, signal.vocabulary):
+                raise ConfigError(
+                    f"`share_encoder`: {shared[0]} and {name} are of different kind, shape or vocabulary."
+                )
+            encoders[name] = encoders[shared[0]]
+            continue
+        make = _factory_for(config, "encoder", name, signal.kind)
+        encoders[name] = cast(Encoder, _call(f"encoder.{name}", make, signal))
+    fusion = cast(Fusion, component("fusion", node(config, "fusion"), tuple(encoders), settings.width))
+    return MultimodalModel(encoders, fusion, task.make_head(settings.width), width=settings.width)
+
+
+def build_optimizer(config: Config, model: MultimodalModel) -> Optimizer:
+    """The optimizer over the model's parameters; `initial_lr` in each group is the rate the schedule multiplies."""
+    optimizer = cast(Optimizer, component("optimizer", node(config, "optimizer"), parameter_groups(model)))
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    return optimizer
+
+
+def build_schedule(config: Config, total_steps: int) -> Schedule:
+    """The learning-rate schedule of a run of so many steps."""
+    return cast(Schedule, component("schedule", node(config, "schedule"), total_steps))
+
+
+def component(where: str, arguments: Mapping[str, object], *given: object) -> object:
+    """Builds the component of a config node from what the code has and the node's own arguments.
+
+    Raises:
+        ConfigError: Naming the node, where the component refuses an argument or its package is not installed.
+    """
+    return _call(where, factory(arguments, where), *given)
+
+
+def factory(arguments: Mapping[str, object], where: str) -> Callable[..., object]:
+    """The callable that a node's `_target_` names, with the node's arguments bound."""
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate
+
+    try:
+        made = instantiate(dict(arguments), _partial_=True, _recursive_=False, _convert_="all")
+    except InstantiationException as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise ConfigError(f"`{where}._target_` = {arguments.get('_target_')}: {reason}") from error
+    return cast(Callable[..., object], made)
+
+
+def node(config: Config, name: str) -> dict[str, object]:
+    """A mapping of the config."""
+    value = config[name]
+    if not isinstance(value, dict):
+        raise ConfigError(f"`{name}` is {value!r}, not a mapping.")
+    return value
+
+
+def _factory_for(config: Config, group: str, name: str, kind: str) -> Callable[..., object]:
+    """The factory of a modality's own entry, or that of its kind."""
+    entries = node(config, group)
+    key = name if name in entries else kind
+    entry = entries.get(key)
+    if not isinstance(entry, dict):
+        raise ConfigError(
+            f"modality `{name}` is of kind {kind}, for which there is no `{group}.{kind}`; "
+            f"choose one with {group}/{kind}=<option>."
+        )
+    return factory(entry, f"{group}.{key}")
+
+
+def _call(where: str, make: Callable[..., object], *given: object) -> object:
+    try:
+        return make(*given)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"`{where}`: {error}") from error
+    except ImportError as error:
+        raise ConfigError(f"`{where}` needs a package that is not installed: {error}") from error
+
+
+def _attribute(arguments: Mapping[str, object], name: str) -> object:
+    from hydra.utils import get_class
+
+    return getattr(get_class(str(arguments["_target_"])), name)

@@ -1,0 +1,300 @@
+"""The training loop: from batches to weights, with an evaluation and a checkpoint at every rest.
+
+Nothing random is drawn here but from keys, and nothing is remembered but in `TrainState`: a run that is killed anywhere
+and resumed takes the same steps as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.profiler import profile, schedule
+
+from mmtrain import checkpoint
+from mmtrain.contracts import Batch, Results, Task
+from mmtrain.data.dataset import Data
+from mmtrain.data.loader import batches
+from mmtrain.data.plan import share, uniform
+from mmtrain.device import Compute
+from mmtrain.errors import NonFiniteError, Stopped
+from mmtrain.evaluation import Abandoned, evaluate
+from mmtrain.interrupt import StopFlag
+from mmtrain.optim import Schedule, fill_gradients
+from mmtrain.peers import Peers
+from mmtrain.record import Recorder
+from mmtrain.report import Meter
+from mmtrain.seeding import key
+from mmtrain.settings import RunSettings
+from mmtrain.state import Plain, TrainState
+
+_MOST_BAD_STEPS = {"scaler": 20, "skip": 5}
+
+
+@dataclass
+class Run:
+    """Everything that one training needs."""
+
+    folder: Path
+    settings: RunSettings
+    data: Data
+    task: Task
+    state: TrainState
+    schedule: Schedule
+    steps_per_epoch: int
+    total_steps: int
+    compute: Compute
+    peers: Peers
+    stop: StopFlag
+    recorder: Recorder | None  # the first process only
+    meter: Meter
+    facts: Plain = field(default_factory=dict)
+    saved_step: int = -1
+
+
+def fit(run: Run) -> None:
+    """Trains to the end, from wherever the state is.
+
+    Raises:
+        Stopped: A signal asked for it; the state is saved.
+        NonFiniteError: A loss or gradient is nan or infinite; the weights are those before that step.
+    """
+    model = run.peers.wrap(run.state.model, run.compute.device)
+    if run.settings.trainer.compile:
+        model.compile()
+    rest(run)
+    with profiled(run) as step_profiled:
+        while not finished(run):
+            for micros in steps_of_epoch(run):
+                train_step(run, model, micros)
+                step_profiled()
+                rest(run)
+                if finished(run):
+                    break
+
+
+def steps_of_epoch(run: Run) -> Iterator[list[Batch]]:
+    """What is left of the epoch under way: for each optimizer step, this process's share, in `accumulate` parts."""
+    settings, progress = run.settings.trainer, run.state.progress
+    plan = uniform(
+        run.data.source.splits["train"],
+        seed=run.settings.seed,
+        epoch=progress.epoch,
+        batch_size=settings.batch_size,
+    )[progress.batch :]
+    shares = [
+        share(share(batch, parts=settings.accumulate, part=micro), parts=run.peers.size, part=run.peers.rank)
+        for batch in plan
+        for micro in range(settings.accumulate)
+    ]
+    loader = batches(run.data, shares, train=True, num_workers=settings.num_workers, pin_memory=run.compute.pin_memory)
+    for _ in plan:
+        yield list(islice(loader, settings.accumulate))
+
+
+def train_step(run: Run, model: nn.Module, micros: list[Batch]) -> None:
+    """One optimizer step over all parts of a global batch, on all processes."""
+    state, settings, progress = run.state, run.settings.trainer, run.state.progress
+    rate = run.schedule(progress.step)
+    for group in state.optimizer.param_groups:
+        group["lr"] = group["initial_lr"] * rate
+    # Divided by the weight of the whole step, so that neither parts nor processes change the mean.
+    weight, rows = run.peers.sum([sum(map(run.task.weight, micros)), sum(map(len, micros))])
+    total = torch.zeros((), device=run.compute.device)
+    outputs: list[Tensor] = []
+    for number, batch in enumerate(micros):
+        torch.manual_seed(key(run.settings.seed, progress.step, number, run.peers.rank, "step"))
+        moved = batch.to(run.compute.device)
+        with run.peers.reported(), run.peers.synchronised(model, number == len(micros) - 1):
+            with run.compute.autocast():
+                outputs.append(model(moved))
+            loss = run.task.loss(outputs[-1], moved) / max(weight, 1e-12)
+            scaled = loss * run.peers.size  # DistributedDataParallel averages; we want the sum
+            torch.autograd.backward(scaled if state.scaler is None else state.scaler.scale(scaled))
+        total += loss.detach()
+    fill_gradients(state.model)
+    if state.scaler is not None:
+        state.scaler.unscale_(state.optimizer)
+    norm = nn.utils.clip_grad_norm_(state.model.parameters(), settings.clip_norm or math.inf)
+    (loss_sum,) = run.peers.sum([float(total)])
+    usable = _usable(run, loss_sum, float(norm), micros, outputs)
+    if state.scaler is not None:
+        state.scaler.step(state.optimizer)  # leaves the step out by itself where a gradient has overflowed
+        state.scaler.update()
+    elif usable:
+        state.optimizer.step()
+    if usable and state.average is not None:
+        state.average.update(state.model)
+    state.optimizer.zero_grad(set_to_none=True)
+    progress.step, progress.batch = progress.step + 1, progress.batch + 1
+    if progress.batch == run.steps_per_epoch:
+        progress.epoch, progress.batch = progress.epoch + 1, 0
+    _tell(run, loss_sum, rate, int(rows), micros)
+
+
+def rest(run: Run) -> None:
+    """Between two steps: evaluates and saves where either is due, and stops where a signal has asked for it."""
+    settings, progress = run.settings.trainer, run.state.progress
+    due = _evaluation_due(run)
+    if due and progress.evaluated != progress.step:
+        try:
+            validate(run)
+        except Abandoned:
+            due = False  # made again after the resume
+    every = settings.save_every_steps
+    stopping = any(run.peers.sum([run.stop.number]))
+    if due or stopping or progress.step == 0 or (every and progress.step % every == 0):
+        save(run)
+    if stopping:
+        message = f"stopped by a signal at step {progress.step}, saved; go on with: mmtrain resume {run.folder}"
+        raise Stopped(message, run.stop.number or signal.SIGTERM)
+
+
+def validate(run: Run) -> None:
+    """Scores the validation split and keeps count of the best."""
+    progress = run.state.progress
+    results = score(run, "val", poll=True)
+    metrics = run.task.metrics(results)
+    value = metrics[run.task.metric]
+    gain = math.inf if progress.best is None else value - progress.best
+    if math.isfinite(value) and (gain if run.task.higher_is_better or progress.best is None else -gain) > 0:
+        progress.best, progress.best_step, progress.stale = value, progress.step, 0
+    elif progress.step > 0:
+        progress.stale += 1
+    progress.evaluated = progress.step
+    write_evaluation(run, "val", results, metrics)
+
+
+def score(run: Run, split: str, *, poll: bool = False) -> Results:
+    """Evaluates a split with the weights that count: the averaged ones where there are any."""
+    state = run.state
+
+    def made() -> Results:
+        return evaluate(
+            state.model,
+            run.data,
+            run.task,
+            run.data.source.splits[split],
+            compute=run.compute,
+            batch_size=4 * run.settings.trainer.batch_size,
+            num_workers=run.settings.trainer.num_workers,
+            peers=run.peers,
+            poll=lambda: poll and bool(run.stop.number),
+        )
+
+    if state.average is None:
+        return made()
+    with state.average.applied(state.model):
+        return made()
+
+
+def write_evaluation(run: Run, split: str, results: Results, metrics: dict[str, float]) -> None:
+    """One row in metrics.jsonl, and one line for the user."""
+    if run.recorder is not None:
+        run.recorder.write(
+            "evaluation", run.state.progress.step, split=split, rows=len(results.ids), loss=results.loss, **metrics
+        )
+        numbers = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if not name.endswith("_se"))
+        run.meter.line(f"step {run.state.progress.step}/{run.total_steps}  {split}  loss {results.loss:.4g}  {numbers}")
+
+
+def save(run: Run) -> None:
+    """Saves a checkpoint; older ones go once the new one is known to be whole."""
+    progress = run.state.progress
+    if run.saved_step == progress.step or not run.peers.first:
+        return
+    if run.recorder is not None:
+        run.recorder.sync()
+    folder = run.folder / "checkpoints"
+    path = checkpoint.save(folder, progress.step, run.state.tensors(), run.state.values(), run.facts)
+    checkpoint.read(path)
+    recent = [int(p.name.removeprefix("step_")) for p in checkpoint.steps(folder)[-run.settings.trainer.keep_last :]]
+    checkpoint.prune(folder, {*recent, progress.step if progress.best_step is None else progress.best_step})
+    run.saved_step = progress.step
+
+
+@contextmanager
+def profiled(run: Run) -> Iterator[Callable[[], None]]:
+    """Traces `trainer.profile_steps` steps, after one of warm-up, into `profile/`; yields what to call a step."""
+    count = run.settings.trainer.profile_steps
+    if not count or not run.peers.first:
+        yield lambda: None
+        return
+
+    def written(trace: profile) -> None:
+        folder = run.folder / "profile"
+        folder.mkdir(exist_ok=True)
+        trace.export_chrome_trace(str(folder / f"steps_1_to_{count}.json"))
+        run.meter.line(str(trace.key_averages().table(sort_by="self_cpu_time_total", row_limit=15)))
+
+    with profile(schedule=schedule(wait=0, warmup=1, active=count, repeat=1), on_trace_ready=written) as trace:
+        yield trace.step
+
+
+def finished(run: Run) -> bool:
+    """Whether all steps are done, or validation has not improved for `trainer.patience` evaluations."""
+    patience, progress = run.settings.trainer.patience, run.state.progress
+    return progress.step >= run.total_steps or (patience is not None and progress.stale >= patience)
+
+
+def _evaluation_due(run: Run) -> bool:
+    settings, progress = run.settings.trainer, run.state.progress
+    if progress.step == 0:
+        return settings.evaluate_first
+    if progress.step >= run.total_steps:
+        return True
+    if settings.evaluate_unit == "step":
+        return progress.step % settings.evaluate_every == 0
+    return progress.batch == 0 and progress.epoch % settings.evaluate_every == 0
+
+
+def _usable(run: Run, loss: float, norm: float, micros: list[Batch], outputs: list[Tensor]) -> bool:
+    """Whether the step may move the weights.
+
+    Raises:
+        NonFiniteError: It may not, and neither the scaler nor `trainer.on_nonfinite=skip` expects that.
+    """
+    progress = run.state.progress
+    if math.isfinite(loss) and math.isfinite(norm):
+        progress.bad_steps = 0
+        return True
+    progress.bad_steps += 1
+    overflow = run.state.scaler is not None and math.isfinite(loss)  # normal under fp16: the scaler halves its scale
+    allowed = "scaler" if overflow else run.settings.trainer.on_nonfinite
+    if progress.bad_steps < _MOST_BAD_STEPS.get(allowed, 0):
+        if run.recorder is not None:
+            run.recorder.write("nonfinite", progress.step, epoch=progress.epoch)
+        return False
+    culprits = [
+        name
+        for batch, output in zip(micros, outputs, strict=True)
+        for name, row in zip(batch.ids, output.detach().flatten(1), strict=True)
+        if not bool(torch.isfinite(row).all())
+    ]
+    which = "loss" if not math.isfinite(loss) else "gradient"
+    ids = culprits or [name for batch in micros for name in batch.ids]
+    raise NonFiniteError(
+        f"the {which} at step {progress.step + 1} is not finite; the weights are untouched. "
+        f"{'Rows with a non-finite output' if culprits else 'Rows of the batch'}: {', '.join(ids[:20])}"
+        f"{', ...' if len(ids) > 20 else ''}. Try a lower `optimizer.lr` or `trainer.clip_norm`."
+    )
+
+
+def _tell(run: Run, loss: float, rate: float, rows: int, micros: list[Batch]) -> None:
+    progress, settings = run.state.progress, run.settings.trainer
+    for batch in micros:
+        for name, reason in batch.skipped:
+            run.meter.once(f"skipped {name}: {reason}")
+    speed = run.meter.step(progress.step, loss=loss, rows=rows)
+    if run.recorder is not None and (progress.step % settings.log_every_steps == 0 or progress.step == 1):
+        lr = rate * max(float(group["initial_lr"]) for group in run.state.optimizer.param_groups)
+        run.recorder.write(
+            "train", progress.step, epoch=progress.epoch, loss=loss, lr=lr, samples_per_second=round(speed, 1)
+        )

@@ -1,0 +1,154 @@
+"""Parameter groups, learning-rate schedules and the moving average of the weights.
+
+A schedule is a pure function of the step, so that nothing of it needs to be saved or restored.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Protocol
+
+import torch
+from torch import nn
+
+from mmtrain.contracts import Range
+
+Warmup = Annotated[float, Range(0, 1)]
+
+
+Rate = Annotated[float, Range(0, above=True)]
+Decay = Annotated[float, Range(0)]
+
+
+def adamw(
+    groups: list[dict[str, object]],
+    *,
+    lr: Rate = 1e-3,
+    betas: Sequence[Annotated[float, Range(0, 1)]] = (0.9, 0.999),
+    weight_decay: Decay = 0.01,
+) -> torch.optim.Optimizer:
+    """AdamW of torch: Adam with decoupled weight decay."""
+    return torch.optim.AdamW(groups, lr=lr, betas=(betas[0], betas[1]), weight_decay=weight_decay)
+
+
+def sgd(
+    groups: list[dict[str, object]],
+    *,
+    lr: Rate = 0.05,
+    momentum: Annotated[float, Range(0, 1)] = 0.9,
+    nesterov: bool = True,
+    weight_decay: Decay = 1e-4,
+) -> torch.optim.Optimizer:
+    """SGD of torch, with momentum."""
+    return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
+
+
+class Schedule(Protocol):
+    """Built as factory(total_steps: int). `open_ended`: the multiplier of a step does not depend on the total."""
+
+    open_ended: bool
+
+    def __call__(self, step: int) -> float: ...
+
+
+class Cosine:
+    """Half a cosine from 1 down to `final`, after a linear warm-up.
+
+    Args:
+        total_steps: Optimizer steps of the whole run.
+        warmup: The share of `total_steps` in which the rate rises from 0.
+        final: The multiplier at the last step.
+    """
+
+    open_ended = False
+
+    def __init__(self, total_steps: int, *, warmup: Warmup = 0.05, final: Annotated[float, Range(0, 1)] = 0.0) -> None:
+        self.total_steps, self.warmup_steps, self.final = total_steps, round(warmup * total_steps), final
+
+    def __call__(self, step: int) -> float:
+        if step < self.warmup_steps:
+            return (step + 1) / self.warmup_steps
+        done = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
+        return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+class Linear:
+    """A straight line from 1 down to `final`, after a linear warm-up; the arguments are those of `Cosine`."""
+
+    open_ended = False
+
+    def __init__(self, total_steps: int, *, warmup: Warmup = 0.05, final: Annotated[float, Range(0, 1)] = 0.0) -> None:
+        self.total_steps, self.warmup_steps, self.final = total_steps, round(warmup * total_steps), final
+
+    def __call__(self, step: int) -> float:
+        if step < self.warmup_steps:
+            return (step + 1) / self.warmup_steps
+        done = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
+        return 1 - (1 - self.final) * min(1.0, done)
+
+
+class Constant:
+    """The full rate from the first step, or after `warmup_steps` steps; a run under it may be made longer later."""
+
+    open_ended = True
+
+    def __init__(self, total_steps: int, *, warmup_steps: Annotated[int, Range(0)] = 0) -> None:
+        self.warmup_steps = warmup_steps
+
+    def __call__(self, step: int) -> float:
+        return min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
+
+
+def parameter_groups(model: nn.Module) -> list[dict[str, object]]:
+    """Two groups: matrices and filters, which decay, and biases, norms and single vectors, which do not."""
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    groups: list[dict[str, object]] = [
+        {"params": [p for p in trainable if p.dim() > 1]},
+        {"params": [p for p in trainable if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def fill_gradients(model: nn.Module) -> None:
+    """Gives parameters that this step did not touch a zero gradient.
+
+    AdamW skips a parameter without a gradient but decays and moves one with zeros. Which of both would otherwise
+    depend on how rows fall into batches and processes.
+    """
+    for parameter in model.parameters():
+        if parameter.requires_grad and parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+
+
+class MovingAverage:
+    """Exponential moving average of all weights and buffers (Polyak averaging).
+
+    `decay` is reached slowly, as min(decay, (1 + n) / (10 + n)) after n updates, so that the random start is forgotten.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay, self.updates = decay, 0
+        self.weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Moves the average towards the model's weights; counters and other integers are copied."""
+        self.updates += 1
+        keep = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        for name, tensor in model.state_dict().items():
+            if tensor.is_floating_point():
+                self.weights[name].lerp_(tensor, 1 - keep)
+            else:
+                self.weights[name].copy_(tensor)
+
+    @contextmanager
+    def applied(self, model: nn.Module) -> Iterator[None]:
+        """Inside, the model has the averaged weights."""
+        own = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+        model.load_state_dict(self.weights)
+        try:
+            yield
+        finally:
+            model.load_state_dict(own)

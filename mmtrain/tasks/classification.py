@@ -1,0 +1,132 @@
+"""Single-label classification: one of K classes a sample, by softmax cross-entropy."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmtrain.contracts import Batch, DataSpec, Fused, Range, Results
+
+
+class Classification:
+    """One class a sample.
+
+    Args:
+        spec: Facts about the data; K is the number of classes of the target.
+        target: The target column it learns.
+        metric: Chooses the best checkpoint.
+        label_smoothing: Share of the target spread over all classes (Szegedy et al. 2016, arXiv 1512.00567).
+        class_weights: `balanced` weighs a class by N / (K * its training rows), as scikit-learn does.
+        dropout: On the fused vector, before the last layer.
+    """
+
+    target_kind = "class"
+    higher_is_better = True
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        *,
+        target: str = "label",
+        metric: Literal["accuracy", "macro_f1"] = "accuracy",
+        label_smoothing: Annotated[float, Range(0, 1)] = 0.0,
+        class_weights: Literal["none", "balanced"] = "none",
+        dropout: Annotated[float, Range(0, 1)] = 0.0,
+    ) -> None:
+        self.target, self.metric = target, metric
+        self.classes = spec.targets[target].classes
+        self.label_smoothing, self.dropout = label_smoothing, dropout
+        self.class_weight = torch.ones(len(self.classes))  # [K]
+        if class_weights == "balanced":
+            counts = torch.tensor(spec.targets[target].counts, dtype=torch.float32)
+            self.class_weight = counts.sum() / (len(counts) * counts)
+
+    def make_head(self, width: int) -> nn.Module:
+        """A norm, dropout and one linear layer: [B,width] -> logits [B,K]."""
+        return ClassificationHead(width, len(self.classes), dropout=self.dropout)
+
+    def weight(self, batch: Batch) -> float:
+        """The summed weights of the rows' classes; a row without a target counts nothing."""
+        return float(self._row_weights(batch).sum())
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Weighted sum of -log softmax(outputs)[target] over the rows that have a target; a scalar."""
+        values = batch.targets[self.target].values  # [B]
+        losses = F.cross_entropy(outputs.float(), values, label_smoothing=self.label_smoothing, reduction="none")
+        weights = self._row_weights(batch)
+        # where, not a product alone: a filling row must not turn the sum into nan
+        return torch.where(weights > 0, losses * weights, 0).sum()
+
+    def _row_weights(self, batch: Batch) -> Tensor:
+        values, mask = batch.targets[self.target]
+        return self.class_weight.to(values.device)[values] * mask * batch.weight  # [B]
+
+    def metrics(self, results: Results) -> dict[str, float]:
+        """Accuracy and its binomial standard error, macro F1, expected calibration error, over rows with a target."""
+        from sklearn.metrics import accuracy_score, f1_score
+
+        kept = results.targets.mask.numpy()
+        truth = results.targets.values.numpy()[kept]
+        probabilities = results.outputs.softmax(dim=-1).numpy()[kept]  # [N,K]
+        predicted = probabilities.argmax(axis=1)
+        accuracy = float(accuracy_score(truth, predicted))
+        return {
+            "accuracy": accuracy,
+            "accuracy_se": (accuracy * (1 - accuracy) / len(truth)) ** 0.5,
+            "macro_f1": float(f1_score(truth, predicted, average="macro", zero_division=0)),
+            "calibration_error": calibration_error(probabilities, truth),
+        }
+
+    def table(self, results: Results) -> dict[str, list[str] | list[float]]:
+        """The predicted class, its probability and the probability of every class."""
+        probabilities = results.outputs.softmax(dim=-1)
+        best, index = probabilities.max(dim=-1)
+        columns: dict[str, list[str] | list[float]] = {
+            "prediction": [self.classes[i] for i in index.tolist()],
+            "probability": best.tolist(),
+        }
+        for number, name in enumerate(self.classes):
+            columns[f"p_{name}"] = probabilities[:, number].tolist()
+        return columns
+
+    def confusion(self, results: Results) -> np.ndarray:
+        """Counts [K,K]: row = the true class, column = the predicted one."""
+        from sklearn.metrics import confusion_matrix
+
+        kept = results.targets.mask.numpy()
+        matrix: np.ndarray = confusion_matrix(
+            results.targets.values.numpy()[kept],
+            results.outputs.argmax(dim=-1).numpy()[kept],
+            labels=range(len(self.classes)),
+        )
+        return matrix
+
+
+class ClassificationHead(nn.Module):
+    """LayerNorm, dropout, Linear on the fused vector: Fused -> logits [B,K]."""
+
+    def __init__(self, width: int, num_classes: int, *, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.LayerNorm(width), nn.Dropout(dropout), nn.Linear(width, num_classes))
+
+    def forward(self, fused: Fused) -> Tensor:
+        """Returns logits [B,K]."""
+        logits: Tensor = self.layers(fused.pooled)
+        return logits
+
+
+def calibration_error(probabilities: np.ndarray, truth: np.ndarray, *, num_bins: int = 15) -> float:
+    """Expected calibration error: sum over equal bins of confidence of (rows / N) * |accuracy - mean confidence|.
+
+    After Guo et al. 2017, "On Calibration of Modern Neural Networks", https://arxiv.org/abs/1706.04599, with the same
+    15 bins. probabilities [N,K], truth [N].
+    """
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == truth
+    bins = np.minimum((confidence * num_bins).astype(int), num_bins - 1)
+    gap = np.bincount(bins, weights=confidence - right, minlength=num_bins)  # rows * (confidence - accuracy)
+    return float(np.abs(gap).sum() / len(truth))

@@ -1,0 +1,306 @@
+"""A run from its first file to its last: makes the folder, builds the parts, trains, tests once, can go on later."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib import metadata
+from pathlib import Path
+
+import torch
+import yaml
+
+from mmtrain import checkpoint, paths
+from mmtrain.build import Config, Parts, build, build_optimizer, build_schedule, settings_of
+from mmtrain.contracts import DataSource, Results, Task
+from mmtrain.data.dataset import Data
+from mmtrain.data.spec_file import load_spec, save_spec
+from mmtrain.device import Compute, choose
+from mmtrain.errors import ConfigError, DataError, DiskError, MmtrainError, OutOfMemoryError
+from mmtrain.interrupt import StopFlag, watched
+from mmtrain.loop import Run, fit, score, write_evaluation
+from mmtrain.model import parameter_counts
+from mmtrain.optim import MovingAverage
+from mmtrain.peers import Peers, joined
+from mmtrain.record import Recorder, read_rows, write_table
+from mmtrain.report import Meter, ceiling_lines, data_summary, logged, model_summary, say
+from mmtrain.runlock import locked
+from mmtrain.seeding import key
+from mmtrain.settings import RunSettings
+from mmtrain.state import TrainState, load_weights
+
+
+def start(config: Config, arguments: Sequence[str] = ()) -> Path:
+    """Trains the model that a checked config describes and returns the run's folder.
+
+    Args:
+        config: Plain, composed and checked.
+        arguments: The command line, kept in `command.txt`.
+    """
+    settings = settings_of(config)
+    with _process(settings) as (compute, peers, stop):
+        made = paths.new_run(Path(settings.output_dir), settings.name) if peers.first else None
+        folder = Path(peers.from_first(str(made)))
+        with _open(folder, peers):
+            if peers.first:
+                paths.remember(folder)
+                _write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+                _write_text(folder / "command.txt", shlex.join(["mmtrain", *arguments]) + "\n")
+                _write_json(folder / "environment.json", environment(compute, peers))
+                say(f"run: {folder}")
+            torch.manual_seed(key(settings.seed, "weights"))
+            parts = build(config)
+            if peers.first:
+                save_spec(folder, parts.data.spec)
+                _write_text(folder / "splits.jsonl", _split_lines(parts.data.source))
+            _train(_prepare(parts, folder, compute, peers, stop, resumed=False))
+    return folder
+
+
+def resume(folder: Path, config: Config) -> Path:
+    """Goes on from the newest checkpoint that verifies; a run that has ended is left as it is.
+
+    Args:
+        folder: The run.
+        config: Its config, with the changes that a resume allows.
+    """
+    settings = settings_of(config)
+    with _process(settings) as (compute, peers, stop), _open(folder, peers):
+        if any(row["kind"] == "end" for row in read_rows(folder)):
+            if peers.first:
+                say(f"{folder} has ended; there is nothing left to do.")
+            return folder
+        torch.manual_seed(key(settings.seed, "weights"))
+        parts = build(without_initial_weights(config), spec=load_spec(folder))
+        if peers.first:
+            for name in checkpoint.clean(folder / "checkpoints"):
+                say(f"removed {name}, left by a save that was killed")
+        _train(_prepare(parts, folder, compute, peers, stop, resumed=True))
+    return folder
+
+
+def without_initial_weights(config: Config) -> Config:
+    """The config with no file or download of first weights: a checkpoint holds all of them."""
+    copy: dict[str, object] = json.loads(json.dumps(config))
+    encoders = copy["encoder"]
+    if isinstance(encoders, dict):
+        for arguments in encoders.values():
+            arguments |= {name: None for name in ("weights", "vectors") if name in arguments}
+    return copy
+
+
+def environment(compute: Compute, peers: Peers) -> dict[str, object]:
+    """What a number may depend on besides config and data."""
+    packages = ("mmtrain", "torch", "torchvision", "torchaudio", "numpy", "scikit-learn", "pillow", "soundfile")
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: metadata.version(name) for name in packages},
+        "device": str(compute.device),
+        "device_name": torch.cuda.get_device_name() if compute.device.type == "cuda" else platform.processor(),
+        "precision": compute.precision,
+        "num_threads": compute.num_threads,
+        "processes": peers.size,
+    }
+
+
+@contextmanager
+def _process(settings: RunSettings) -> Iterator[tuple[Compute, Peers, StopFlag]]:
+    """Device, peers and signal handlers; turns what only the whole process can run out of into one line."""
+    with ExitStack() as stack:
+        compute = choose(
+            settings.device,
+            settings.precision,
+            num_threads=settings.num_threads,
+            determinism=settings.determinism,
+            local_processes=local_processes(),
+        )
+        peers = stack.enter_context(joined(compute.device))
+        stop = stack.enter_context(watched())
+        yield compute, peers, stop
+
+
+def local_processes() -> int:
+    """Processes of this run on this machine, as torchrun says."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+@contextmanager
+def _open(folder: Path, peers: Peers) -> Iterator[None]:
+    """The run's lock, its log, and `error.json` if it fails."""
+    with ExitStack() as stack:
+        if peers.first:
+            stack.enter_context(locked(folder))
+            stack.enter_context(logged(folder / "train.log"))
+        try:
+            yield
+        except MmtrainError as error:
+            _write_error(folder, peers, error)
+            raise
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            told = OutOfMemoryError(
+                f"out of memory ({str(error).splitlines()[0][:120]}); halve `trainer.batch_size`, or keep it and "
+                "compute it in parts with `trainer.accumulate=2`."
+            )
+            _write_error(folder, peers, told)
+            raise told from error
+        except OSError as error:
+            told_disk = DiskError(f"{error.filename or folder}: {error.strerror}; free space or choose `output_dir=`.")
+            raise told_disk from error
+
+
+def _prepare(parts: Parts, folder: Path, compute: Compute, peers: Peers, stop: StopFlag, *, resumed: bool) -> Run:
+    settings, source = parts.settings, parts.data.source
+    trainer = settings.trainer
+    if "val" not in source.splits:
+        raise DataError(f"no validation rows (splits: {', '.join(source.splits)}); set `dataset.val_fraction` above 0.")
+    if trainer.channels_last:
+        parts.model.to(memory_format=torch.channels_last)
+    parts.model.to(compute.device)
+    rows = len(source.splits["train"])
+    steps_per_epoch = max(1, rows // trainer.batch_size + (rows % trainer.batch_size > 1))
+    total = min(trainer.epochs * steps_per_epoch, trainer.max_steps or sys.maxsize)
+    state = TrainState(
+        parts.model,
+        build_optimizer(parts.config, parts.model),
+        MovingAverage(parts.model, trainer.ema_decay) if trainer.ema_decay else None,
+        torch.amp.GradScaler(compute.device.type) if compute.precision == "fp16" else None,
+    )
+    facts = {**environment(compute, peers), "data": source.fingerprint(), "total_steps": total}
+    saved_step = -1
+    if resumed:
+        saved_step = _restore(state, folder, facts, settings, peers)
+    if peers.first:
+        classes = [name for target in parts.data.spec.targets.values() for name in target.classes]
+        counts = {split: len(rows) for split, rows in source.splits.items()}
+        for note in source.notes:
+            say(f"note: {note}")
+        say(data_summary(counts, parts.data.missing(), origin=source.split_origin, classes=classes))
+        say(model_summary(parameter_counts(parts.model)))
+        say(
+            f"train: {total} steps of {trainer.batch_size} rows on {compute.device}, {compute.precision}, "
+            f"{compute.num_threads} threads" + (f", from step {state.progress.step}" if resumed else "")
+        )
+    recorder = None
+    if peers.first:
+        recorder = Recorder(
+            folder, tensorboard=trainer.tensorboard, after_step=state.progress.step if resumed else None
+        )
+    return Run(
+        folder=folder,
+        settings=settings,
+        data=parts.data,
+        task=parts.task,
+        state=state,
+        schedule=build_schedule(parts.config, total),
+        steps_per_epoch=steps_per_epoch,
+        total_steps=total,
+        compute=compute,
+        peers=peers,
+        stop=stop,
+        recorder=recorder,
+        meter=Meter(total, done=state.progress.step, silent=not peers.first),
+        facts=facts,
+        saved_step=saved_step,
+    )
+
+
+def _restore(state: TrainState, folder: Path, facts: dict[str, object], settings: RunSettings, peers: Peers) -> int:
+    """Loads the newest good checkpoint, after asking whether it belongs to this data and machine; returns its step."""
+    saved, faults = checkpoint.newest(folder / "checkpoints")
+    if peers.first:
+        for fault in faults:
+            say(f"passed over: {fault}")
+    before = saved.facts
+    if before["data"] != facts["data"]:
+        raise DataError(
+            f"the data has changed since {folder} was made (fingerprint {str(before['data'])[:12]} then, "
+            f"{str(facts['data'])[:12]} now); put the old rows and files back, or train anew."
+        )
+    if before["processes"] != facts["processes"] and settings.determinism == "strict":
+        raise ConfigError(f"`determinism=strict`: made by {before['processes']} processes, now {facts['processes']}.")
+    if before["num_threads"] != facts["num_threads"]:
+        told = f"made with {before['num_threads']} threads, now {facts['num_threads']}; set `num_threads=` to the first"
+        if settings.determinism == "strict":
+            raise ConfigError(f"`determinism=strict`: {told}.")
+        if peers.first:
+            say(f"note: {told} for a result that is equal to the bit")
+    state.load(saved.tensors, saved.values)
+    return saved.step
+
+
+def _train(run: Run) -> None:
+    try:
+        fit(run)
+        _finish(run)
+    finally:
+        run.meter.close()
+        if run.recorder is not None:
+            run.recorder.close()
+
+
+def _finish(run: Run) -> None:
+    """Tests the best weights, once."""
+    progress = run.state.progress
+    best = progress.step if progress.best_step is None else progress.best_step
+    weights = checkpoint.at_step(run.folder / "checkpoints", best).tensors
+    load_weights(run.state.model, weights["model" if run.state.average is None else "ema"])
+    run.state.average = None
+    split = "test" if "test" in run.data.source.splits else "val"
+    results = score(run, split)
+    metrics = run.task.metrics(results)
+    if run.recorder is None:
+        return
+    say(f"best step {best} of {progress.step}, by {run.task.metric} on val")
+    write_evaluation(run, split, results, metrics)
+    write_table(run.folder / "predictions" / f"{split}.csv", prediction_columns(run.data, run.task, results))
+    run.recorder.write("end", progress.step, best_step=best)
+    used = "+".join(sorted(run.data.spec.signals, key=list(run.data.source.kinds).index))
+    if used in run.data.spec.ceilings and split == "test":
+        say(ceiling_lines(run.data.spec.ceilings, used, metrics[run.task.metric]))
+    say(f"done: {run.folder}")
+
+
+def prediction_columns(data: Data, task: Task, results: Results) -> Mapping[str, Sequence[object]]:
+    """The columns of a predictions file: id, the target as written, then what the task adds."""
+    source, target = data.source, task.target
+    row_of = {name: row for row, name in enumerate(source.ids)}
+    known = target in source.targets
+    truth = [(source.target(row_of[name], target) if known else None) or "" for name in results.ids]
+    return {"id": results.ids, **({target: truth} if known else {}), **task.table(results)}
+
+
+def _split_lines(source: DataSource) -> str:
+    lines = (
+        json.dumps({"id": source.ids[row], "split": split}, ensure_ascii=False)
+        for split, rows in source.splits.items()
+        for row in rows
+    )
+    return "".join(line + "\n" for line in lines)
+
+
+def _write_error(folder: Path, peers: Peers, error: MmtrainError) -> None:
+    name = "error.json" if peers.first else f"error_{peers.rank}.json"
+    try:
+        _write_json(folder / name, {"code": error.code, "message": str(error), "kind": type(error).__name__})
+    except OSError:
+        return  # the disk may be what has failed; the error itself is on its way to the user
+
+
+def _write_json(path: Path, value: object) -> None:
+    _write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
