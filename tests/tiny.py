@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -32,7 +34,14 @@ TINY = (
 
 def config(tmp_path: Path, *overrides: str) -> dict[str, object]:
     """The tiny run's config with overrides; runs go below `tmp_path`."""
-    return compose.compose([*TINY, f"output_dir={tmp_path}/outputs", *overrides])
+    return {**copy.deepcopy(_composed(overrides)), "output_dir": f"{tmp_path}/outputs"}
+
+
+@cache
+def _composed(overrides: tuple[str, ...]) -> dict[str, object]:
+    other = any(option.startswith("encoder/image=") for option in overrides)
+    own = [option for option in TINY if not (other and option.startswith("encoder.image."))]
+    return compose.compose([*own, *overrides])
 
 
 def train(tmp_path: Path, *overrides: str) -> Path:

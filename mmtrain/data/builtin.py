@@ -14,6 +14,7 @@ import io
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations, product
 from typing import Annotated, Literal, NamedTuple
 
@@ -202,6 +203,7 @@ def ceilings(seen: Mapping[str, Sequence[Hashable]], labels: Sequence[Hashable])
     return result
 
 
+@cache
 def _pictures(seed: int) -> dict[int, list[bytes]]:
     """PNG files (8x8, grey) of each digit, in an order given by the seed."""
     from PIL import Image

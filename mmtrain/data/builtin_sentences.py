@@ -7,6 +7,7 @@ never unreadable; and as both directions fill the same frames, nothing but the s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 SLOTS: Mapping[str, Mapping[str, str]] = {
     "look": {"act": "look", "attend": "look at", "sense": "see", "thing": "picture", "organ": "eyes"},
@@ -72,7 +73,8 @@ _OPENINGS = ("", "please", "now", "this time", "hello", "once more")
 _CLOSINGS = ("", "please", "now", "thank you", "for me", "if you can")
 
 
-def sentences(direction: str, split: str, step: str) -> list[str]:
+@cache
+def sentences(direction: str, split: str, step: str) -> tuple[str, ...]:
     """All sentences of a split that say `direction`: each of its frames with every opening and closing.
 
     These say nothing of the direction; they keep a network from learning the few frames of train by heart.
@@ -89,4 +91,4 @@ def sentences(direction: str, split: str, step: str) -> list[str]:
         whole = (" ".join(f"{a} {line} {z}".split()) for line in filled for a in _OPENINGS for z in _CLOSINGS)
         before = {text for texts in said.values() for text in texts}  # two frames can meet in one sentence
         said[name] = [text for text in dict.fromkeys(whole) if text not in before]
-    return said[split]
+    return tuple(said[split])

@@ -1,0 +1,88 @@
+"""Everything that a step changes travels through a checkpoint."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import fields
+
+import pytest
+import torch
+from torch import nn
+
+from mmtrain.errors import CheckpointError
+from mmtrain.optim import MovingAverage, adamw, parameter_groups
+from mmtrain.state import Progress, TrainState
+
+
+def trained(steps: int) -> TrainState:
+    """A state after some steps of a model with weights, buffers and counters."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    state = TrainState(
+        model, adamw(parameter_groups(model)), MovingAverage(model, 0.9), torch.amp.GradScaler("cpu", init_scale=64.0)
+    )
+    assert state.scaler is not None
+    for step in range(steps):
+        data = torch.randn(5, 3, generator=torch.Generator().manual_seed(step))
+        torch.autograd.backward(state.scaler.scale(model(data).square().sum()))
+        state.scaler.step(state.optimizer)
+        state.scaler.update(new_scale=32.0)
+        state.optimizer.zero_grad()
+        state.average.update(model)
+        state.progress.step += 1
+    return state
+
+
+def flat(state: TrainState) -> dict[str, object]:
+    tensors = {f"{file}/{name}": t.clone() for file, part in state.tensors().items() for name, t in part.items()}
+    return {**tensors, **copy.deepcopy(state.values())}
+
+
+def test_a_loaded_state_is_the_saved_one_and_goes_on_like_it() -> None:
+    """After loading three steps into a fresh state, a fourth step of both gives equal tensors and values."""
+    saved, fresh = trained(3), trained(0)
+    files = {name: {n: t.clone() for n, t in part.items()} for name, part in saved.tensors().items()}
+    fresh.load(files, copy.deepcopy(saved.values()))
+
+    one, other = flat(saved), flat(fresh)
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        same = torch.equal(value, other[name]) if isinstance(value, torch.Tensor) else value == other[name]
+        assert same, name
+
+
+def test_every_field_of_the_state_is_saved() -> None:
+    """A part that is added to the state without a way into the checkpoint fails here."""
+    state = trained(2)
+    files, values = state.tensors(), state.values()
+    carried = {
+        "model": files["model"],
+        "optimizer": files["optim"],
+        "average": (files["ema"], values["average_updates"]),
+        "scaler": values["scaler"],
+        "progress": values["progress"],
+    }
+
+    assert {field.name for field in fields(TrainState)} == set(carried)
+    assert all(carried.values())
+    assert set(values["progress"]) == {field.name for field in fields(Progress)}
+
+
+def test_weights_of_another_shape_are_named_with_both_shapes() -> None:
+    """The message says which tensor, what it is here and what it is there."""
+    saved, other = trained(1), trained(0)
+    tensors = saved.tensors()
+    tensors["model"]["0.weight"] = torch.zeros(7, 3)
+
+    with pytest.raises(CheckpointError, match=r"`0\.weight` is \[7, 3\] in the checkpoint but \[4, 3\]"):
+        other.load(tensors, saved.values())
+
+
+def test_a_missing_tensor_is_named() -> None:
+    """A checkpoint of a smaller model is refused."""
+    saved, other = trained(1), trained(0)
+    tensors = saved.tensors()
+    del tensors["model"]["2.bias"]
+
+    with pytest.raises(CheckpointError, match=r"lacks the tensor `2\.bias`"):
+        other.load(tensors, saved.values())
