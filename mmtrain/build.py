@@ -8,12 +8,15 @@ from typing import Any, cast
 
 from torch.optim import Optimizer
 
-from mmtrain.contracts import DataSource, DataSpec, Encoder, Fusion, Reader, Task
+from mmtrain.compose import BY_NAME, kinds
+from mmtrain.contracts import DataSpec
 from mmtrain.data.dataset import Data
 from mmtrain.errors import ConfigError
 from mmtrain.model import MultimodalModel, batch_norms
 from mmtrain.optim import Schedule, parameter_groups
+from mmtrain.protocols import DataSource, Encoder, Fusion, Reader, Task
 from mmtrain.settings import RunSettings, TrainerSettings
+from mmtrain.suggest import did_you_mean
 
 Config = Mapping[str, object]
 
@@ -62,14 +65,15 @@ def build(config: Config, spec: DataSpec | None = None) -> Parts:
 def build_data(config: Config, source: DataSource, spec: DataSpec | None = None) -> Data:
     """The rows of a source with their readers; see `build` for `spec`."""
     settings = settings_of(config)
-    kinds = {name: signal.kind for name, signal in spec.signals.items()} if spec else dict(source.kinds)
-    wanted = kinds if spec or settings.modalities is None else [name for name in settings.modalities if name in kinds]
+    found = {name: signal.kind for name, signal in spec.signals.items()} if spec else dict(source.kinds)
+    wanted = found if spec or settings.modalities is None else [name for name in settings.modalities if name in found]
     readers = cast(
         Mapping[str, Callable[[str], Reader]],
-        {name: _factory_for(config, "reader", name, kinds[name]) for name in wanted},
+        {name: _factory_for(config, "reader", name, found[name]) for name in wanted},
     )
     if spec is not None:
         return Data.restore(source, readers=readers, spec=spec, on_bad_sample=settings.on_bad_sample)
+    _refuse_strangers(config, settings, source)
     task = node(config, "task")
     return Data.prepare(
         source,
@@ -165,11 +169,26 @@ def _factory_for(config: Config, group: str, name: str, kind: str) -> Callable[.
     return factory(entry, f"{group}.{key}")
 
 
+def _refuse_strangers(config: Config, settings: RunSettings, source: DataSource) -> None:
+    """Refuses entries for modalities that the data does not have; those of a kind may stand unused."""
+    for group in BY_NAME:
+        known = {*source.kinds, *source.kinds.values(), *kinds(group)}
+        for name in node(config, group):
+            if name not in known:
+                hint = did_you_mean(f"{group}/{name}", [f"{group}/{other}" for other in known])
+                raise ConfigError(f"`{group}/{name}`: no '{name}' in the data; it has {', '.join(source.kinds)}.{hint}")
+    for name in settings.share_encoder:
+        if name not in source.kinds:
+            hint = did_you_mean(name, source.kinds)
+            raise ConfigError(f"`share_encoder`: no '{name}' in the data; it has {', '.join(source.kinds)}.{hint}")
+
+
 def _call(where: str, make: Callable[..., object], *given: object) -> object:
     try:
         return make(*given)
     except (ValueError, TypeError) as error:
-        raise ConfigError(f"`{where}`: {error}") from error
+        named = f"`{where}" in str(error)  # the component has named its key itself
+        raise ConfigError(str(error) if named else f"`{where}`: {error}") from error
     except ImportError as error:
         raise ConfigError(f"`{where}` needs a package that is not installed: {error}") from error
 

@@ -54,6 +54,8 @@ Set MMTRAIN_DEBUG=1 for tracebacks."""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line; returns its exit code."""
+    # Threads of torch that wait must not spin: beside another busy process, spinning makes a step many times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from mmtrain.report import complain, say
 
     arguments = list(sys.argv[1:] if argv is None else argv)

@@ -8,13 +8,13 @@ A modality has a *name* (its column, such as `image_2`) and a *kind* (`image`, `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
+    from torch import Tensor
 
 Cell = str | bytes
 """One cell of a table as a reader gets it: the text itself, or the content of a media file."""
@@ -185,106 +185,4 @@ class Results(NamedTuple):
     outputs: Tensor  # [N,...] float32, as the head gave them
     targets: Target  # [N]
     loss: float  # weighted mean over the rows that have a target; nan where none has
-
-
-class DataSource(Protocol):
-    """Rows of cells: what is in them, which split they belong to. Knows nothing of tensors.
-
-    Attributes:
-        kinds: The kind of every modality the data has, by name, in the order of its columns.
-        targets: Names of the target columns.
-        ids: One distinct id a row.
-        splits: Row numbers of each split (`train`, `val`, `test`); none is empty.
-        split_origin: Where the splits came from, for people: "column `split`", "random, stratified by `label`".
-        ceilings: As in DataSpec; empty where unknown.
-        notes: What a person should know before training: columns not used, media files in two splits.
-    """
-
-    kinds: Mapping[str, str]
-    targets: Sequence[str]
-    ids: Sequence[str]
-    splits: Mapping[str, Sequence[int]]
-    split_origin: str
-    ceilings: Mapping[str, float]
-    notes: Sequence[str]
-
-    def present(self, row: int, name: str) -> bool:
-        """Whether the row has the modality; opens no file."""
-
-    def cell(self, row: int, name: str) -> Cell | None:
-        """The text, or the content of the media file; None where the row lacks the modality."""
-
-    def target(self, row: int, name: str) -> str | None:
-        """The target exactly as written; None where the cell is blank."""
-
-    def place(self, row: int, name: str | None = None) -> str:
-        """Where the row stands, for messages: `pets.csv:12`, with the file of a media cell if there is one."""
-
-    def fingerprint(self) -> str:
-        """SHA-256 over all that can change the result: rows, splits, names and sizes of the media files."""
-
-
-class Reader(Protocol):
-    """Turns the cells of one modality into tensors. One instance a modality; built as factory(name)."""
-
-    kind: str
-
-    def fit(self, cells: Iterable[Cell]) -> SignalSpec:
-        """Learns what it needs (a vocabulary, the size of the pictures) from the cells of the training rows."""
-
-    def restore(self, spec: SignalSpec) -> None:
-        """Takes a spec learned earlier in place of `fit`."""
-
-    def read(self, cell: Cell, key: int | None) -> Tensor:
-        """One sample: values of shape [T, *spec.shape] where spec.length > 1, else spec.shape.
-
-        `key` seeds the augmentation of a training row; None reads without augmentation.
-
-        Raises:
-            ValueError: The cell cannot be decoded; the message says what was found, without naming the row.
-        """
-
-
-class Encoder(Protocol):
-    """A network for one modality; an nn.Module built as factory(spec: SignalSpec). `width` is D of its tokens."""
-
-    width: int
-
-    def __call__(self, signal: Signal) -> Tokens: ...
-
-
-class Fusion(Protocol):
-    """Joins modalities; an nn.Module built as factory(modalities: tuple[str, ...], width: int)."""
-
-    def __call__(self, tokens: Mapping[str, Tokens]) -> Fused: ...
-
-
-class Task(Protocol):
-    """What is asked of the model; built as factory(spec: DataSpec).
-
-    Attributes:
-        target: Name of the target it reads.
-        target_kind: The kind of target it can use (`class`).
-        metric: The metric that chooses the best checkpoint.
-        higher_is_better: Whether more of `metric` is better.
-    """
-
-    target: str
-    target_kind: str
-    metric: str
-    higher_is_better: bool
-
-    def make_head(self, width: int) -> nn.Module:
-        """A module that turns a Fused of that width into outputs [B,...]."""
-
-    def weight(self, batch: Batch) -> float:
-        """What the batch counts in the mean loss; read on the CPU before anything is computed."""
-
-    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """The weighted sum of the losses of the batch; the caller divides by the weight of the whole step."""
-
-    def metrics(self, results: Results) -> dict[str, float]:
-        """Exact metrics of a whole split, by a library."""
-
-    def table(self, results: Results) -> dict[str, list[str] | list[float]]:
-        """The columns of a predictions file: `prediction`, then what the task adds."""
+    skipped: Sequence[tuple[str, str]] = ()  # id and reason of each row that could not be read

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from mmtrain.contracts import Results, Target, Task
+from mmtrain.contracts import Results, Target
 from mmtrain.data.dataset import Data
 from mmtrain.data.loader import batches
 from mmtrain.data.plan import sequential, share
 from mmtrain.device import Compute
 from mmtrain.errors import DataError
 from mmtrain.peers import Peers
+from mmtrain.protocols import Task
 
 
 class Abandoned(Exception):  # noqa: N818  # not an error: the run was asked to stop in the middle
@@ -58,6 +60,7 @@ def evaluate(
     outputs: list[Tensor] = []
     values: list[Tensor] = []
     masks: list[Tensor] = []
+    skipped: list[tuple[str, str]] = []
     total, weight = 0.0, 0.0
     was_training = model.training
     model.eval()
@@ -71,6 +74,7 @@ def evaluate(
                 total += float(task.loss(output, moved))
                 kept = batch.weight > 0  # [B]
                 ids += [name for name, keep in zip(batch.ids, kept.tolist(), strict=True) if keep]
+                skipped += batch.skipped
                 outputs.append(output.float().cpu()[kept])
                 values.append(batch.targets[task.target].values[kept])
                 masks.append(batch.targets[task.target].mask[kept])
@@ -78,23 +82,34 @@ def evaluate(
                     raise Abandoned
     finally:
         model.train(was_training)
-    mine = (ids, torch.cat(outputs), torch.cat(values), torch.cat(masks))
+    mine = _Part(ids, torch.cat(outputs), torch.cat(values), torch.cat(masks), skipped)
     total, weight = peers.sum([total, weight])
     return _merge(peers.gather(mine), data, rows, loss=total / weight if weight else float("nan"))
 
 
-def _merge(
-    parts: Sequence[tuple[list[str], Tensor, Tensor, Tensor]], data: Data, rows: Sequence[int], *, loss: float
-) -> Results:
-    names = [name for ids, *_ in parts for name in ids]
-    outputs = torch.cat([part[1] for part in parts])
-    values = torch.cat([part[2] for part in parts])
-    masks = torch.cat([part[3] for part in parts])
+class _Part(NamedTuple):
+    """What one process has collected."""
+
+    ids: list[str]
+    outputs: Tensor
+    values: Tensor
+    masks: Tensor
+    skipped: list[tuple[str, str]]
+
+
+def _merge(parts: Sequence[_Part], data: Data, rows: Sequence[int], *, loss: float) -> Results:
+    names = [name for part in parts for name in part.ids]
+    outputs = torch.cat([part.outputs for part in parts])
+    values = torch.cat([part.values for part in parts])
+    masks = torch.cat([part.masks for part in parts])
+    skipped = {name: reason for part in parts for name, reason in part.skipped}
     place = {name: i for i, name in reversed(list(enumerate(names)))}
     wanted = [data.source.ids[row] for row in rows]
     order = [place[name] for name in wanted if name in place]
     if not order:
-        raise DataError(f"none of {len(wanted)} rows could be read; see the list of skipped rows above.")
+        first = next(iter(skipped.values()), "")
+        raise DataError(f"none of {len(wanted):,} rows could be read; the first: {first.rstrip('.')}.")
     ids = [names[i] for i in order]
     assert len(set(ids)) == len(ids), "a sample counted twice"
-    return Results(ids, outputs[order], Target(values[order], masks[order]), loss)
+    assert set(ids) | set(skipped) == set(wanted), "a sample neither counted nor skipped"
+    return Results(ids, outputs[order], Target(values[order], masks[order]), loss, tuple(skipped.items()))

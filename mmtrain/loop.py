@@ -8,55 +8,26 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.profiler import profile, schedule
 
 from mmtrain import checkpoint
-from mmtrain.contracts import Batch, Results, Task
-from mmtrain.data.dataset import Data
+from mmtrain.contracts import Batch, Results
 from mmtrain.data.loader import batches
 from mmtrain.data.plan import share, uniform
-from mmtrain.device import Compute
-from mmtrain.errors import NonFiniteError, Stopped
+from mmtrain.errors import Stopped
 from mmtrain.evaluation import Abandoned, evaluate
-from mmtrain.interrupt import StopFlag
-from mmtrain.optim import Schedule, fill_gradients
-from mmtrain.peers import Peers
-from mmtrain.record import Recorder
-from mmtrain.report import Meter
-from mmtrain.seeding import key
-from mmtrain.settings import RunSettings
-from mmtrain.state import Plain, TrainState
+from mmtrain.nonfinite import non_finite
+from mmtrain.optim import fill_gradients
+from mmtrain.profiling import profiled
+from mmtrain.run import Run
+from mmtrain.seeding import seed_step
 
-_MOST_BAD_STEPS = {"scaler": 20, "skip": 5}
-
-
-@dataclass
-class Run:
-    """Everything that one training needs."""
-
-    folder: Path
-    settings: RunSettings
-    data: Data
-    task: Task
-    state: TrainState
-    schedule: Schedule
-    steps_per_epoch: int
-    total_steps: int
-    compute: Compute
-    peers: Peers
-    stop: StopFlag
-    recorder: Recorder | None  # the first process only
-    meter: Meter
-    facts: Plain = field(default_factory=dict)
-    saved_step: int = -1
+_MOST_BAD_STEPS = {"scaler": 20, "skip": 5, "stop": 1}
+"""In a row, before the run ends."""
 
 
 def fit(run: Run) -> None:
@@ -67,10 +38,12 @@ def fit(run: Run) -> None:
         NonFiniteError: A loss or gradient is nan or infinite; the weights are those before that step.
     """
     model = run.peers.wrap(run.state.model, run.compute.device)
-    if run.settings.trainer.compile:
+    settings = run.settings.trainer
+    if settings.compile:
         model.compile()
     rest(run)
-    with profiled(run) as step_profiled:
+    traced = settings.profile_steps if run.peers.first else 0
+    with profiled(run.folder, traced, say=run.meter.line) as step_profiled:
         while not finished(run):
             for micros in steps_of_epoch(run):
                 train_step(run, model, micros)
@@ -110,7 +83,7 @@ def train_step(run: Run, model: nn.Module, micros: list[Batch]) -> None:
     total = torch.zeros((), device=run.compute.device)
     outputs: list[Tensor] = []
     for number, batch in enumerate(micros):
-        torch.manual_seed(key(run.settings.seed, progress.step, number, run.peers.rank, "step"))
+        seed_step(run.compute.device, run.settings.seed, progress.step, number, run.peers.rank, "step")
         moved = batch.to(run.compute.device)
         with run.peers.reported(), run.peers.synchronised(model, number == len(micros) - 1):
             with run.compute.autocast():
@@ -123,8 +96,13 @@ def train_step(run: Run, model: nn.Module, micros: list[Batch]) -> None:
     if state.scaler is not None:
         state.scaler.unscale_(state.optimizer)
     norm = nn.utils.clip_grad_norm_(state.model.parameters(), settings.clip_norm or math.inf)
-    (loss_sum,) = run.peers.sum([float(total)])
-    usable = _usable(run, loss_sum, float(norm), micros, outputs)
+    mine, norm_value = torch.stack([total, norm]).tolist()  # the only wait for the device in a step
+    (loss_sum,) = run.peers.sum([mine])
+    usable = math.isfinite(loss_sum) and math.isfinite(norm_value)
+    if usable:
+        progress.bad_steps = 0
+    else:
+        _leave_out(run, loss_sum, micros, outputs)
     if state.scaler is not None:
         state.scaler.step(state.optimizer)  # leaves the step out by itself where a gradient has overflowed
         state.scaler.update()
@@ -196,7 +174,9 @@ def score(run: Run, split: str, *, poll: bool = False) -> Results:
 
 
 def write_evaluation(run: Run, split: str, results: Results, metrics: dict[str, float]) -> None:
-    """One row in metrics.jsonl, and one line for the user."""
+    """One row in metrics.jsonl, and one line for the user, after those of rows that could not be read."""
+    for name, reason in results.skipped:
+        run.meter.once(f"skipped {name}: {reason}")
     if run.recorder is not None:
         run.recorder.write(
             "evaluation", run.state.progress.step, split=split, rows=len(results.ids), loss=results.loss, **metrics
@@ -220,24 +200,6 @@ def save(run: Run) -> None:
     run.saved_step = progress.step
 
 
-@contextmanager
-def profiled(run: Run) -> Iterator[Callable[[], None]]:
-    """Traces `trainer.profile_steps` steps, after one of warm-up, into `profile/`; yields what to call a step."""
-    count = run.settings.trainer.profile_steps
-    if not count or not run.peers.first:
-        yield lambda: None
-        return
-
-    def written(trace: profile) -> None:
-        folder = run.folder / "profile"
-        folder.mkdir(exist_ok=True)
-        trace.export_chrome_trace(str(folder / f"steps_1_to_{count}.json"))
-        run.meter.line(str(trace.key_averages().table(sort_by="self_cpu_time_total", row_limit=15)))
-
-    with profile(schedule=schedule(wait=0, warmup=1, active=count, repeat=1), on_trace_ready=written) as trace:
-        yield trace.step
-
-
 def finished(run: Run) -> bool:
     """Whether all steps are done, or validation has not improved for `trainer.patience` evaluations."""
     patience, progress = run.settings.trainer.patience, run.state.progress
@@ -255,36 +217,19 @@ def _evaluation_due(run: Run) -> bool:
     return progress.batch == 0 and progress.epoch % settings.evaluate_every == 0
 
 
-def _usable(run: Run, loss: float, norm: float, micros: list[Batch], outputs: list[Tensor]) -> bool:
-    """Whether the step may move the weights.
+def _leave_out(run: Run, loss: float, micros: list[Batch], outputs: list[Tensor]) -> None:
+    """Counts a step that must not move the weights.
 
     Raises:
-        NonFiniteError: It may not, and neither the scaler nor `trainer.on_nonfinite=skip` expects that.
+        NonFiniteError: There are too many of them in a row, or none is expected.
     """
     progress = run.state.progress
-    if math.isfinite(loss) and math.isfinite(norm):
-        progress.bad_steps = 0
-        return True
     progress.bad_steps += 1
     overflow = run.state.scaler is not None and math.isfinite(loss)  # normal under fp16: the scaler halves its scale
-    allowed = "scaler" if overflow else run.settings.trainer.on_nonfinite
-    if progress.bad_steps < _MOST_BAD_STEPS.get(allowed, 0):
-        if run.recorder is not None:
-            run.recorder.write("nonfinite", progress.step, epoch=progress.epoch)
-        return False
-    culprits = [
-        name
-        for batch, output in zip(micros, outputs, strict=True)
-        for name, row in zip(batch.ids, output.detach().flatten(1), strict=True)
-        if not bool(torch.isfinite(row).all())
-    ]
-    which = "loss" if not math.isfinite(loss) else "gradient"
-    ids = culprits or [name for batch in micros for name in batch.ids]
-    raise NonFiniteError(
-        f"the {which} at step {progress.step + 1} is not finite; the weights are untouched. "
-        f"{'Rows with a non-finite output' if culprits else 'Rows of the batch'}: {', '.join(ids[:20])}"
-        f"{', ...' if len(ids) > 20 else ''}. Try a lower `optimizer.lr` or `trainer.clip_norm`."
-    )
+    if progress.bad_steps >= _MOST_BAD_STEPS["scaler" if overflow else run.settings.trainer.on_nonfinite]:
+        raise non_finite(progress.step + 1, loss, micros, outputs)
+    if run.recorder is not None:
+        run.recorder.write("nonfinite", progress.step, epoch=progress.epoch)
 
 
 def _tell(run: Run, loss: float, rate: float, rows: int, micros: list[Batch]) -> None:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmtrain.contracts import Batch, Encoder, Fused, Fusion, Signal, Tokens
+from mmtrain.contracts import Batch, Fused, Signal, Tokens
+from mmtrain.protocols import Encoder, Fusion
 
 
 class MultimodalModel(nn.Module):

@@ -26,6 +26,19 @@ def generator(*parts: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(key(*parts))
 
 
+def seed_step(device: torch.device, *parts: int | str) -> None:
+    """Seeds the global generators that a model on this device draws from.
+
+    As `torch.manual_seed`, which without a GPU in use takes 0.3 ms more: it notes a stack trace for CUDA each time.
+    """
+    seed = key(*parts)
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed_all(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+
+
 @contextmanager
 def seeded(*parts: int | str) -> Iterator[None]:
     """Seeds the global generators inside the block and puts them back after it.

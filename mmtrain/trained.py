@@ -11,7 +11,7 @@ import yaml
 from mmtrain import checkpoint, paths
 from mmtrain.build import Config, build_data, build_model, build_schedule, build_source, build_task, node, settings_of
 from mmtrain.compose import load_run_config
-from mmtrain.contracts import DataSource, Results
+from mmtrain.contracts import Results
 from mmtrain.data.manifest import GivenRow
 from mmtrain.data.spec_file import load_spec
 from mmtrain.data.table import TableSource
@@ -19,6 +19,7 @@ from mmtrain.device import choose
 from mmtrain.errors import CheckpointError, ConfigError
 from mmtrain.evaluation import evaluate
 from mmtrain.model import MultimodalModel
+from mmtrain.protocols import DataSource
 from mmtrain.record import read_rows
 from mmtrain.report import say
 from mmtrain.state import load_weights

@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from importlib import metadata
 from pathlib import Path
 
 import torch
 import yaml
 
-from mmtrain import checkpoint, paths
+from mmtrain import checkpoint, page, paths
 from mmtrain.build import Config, Parts, build, build_optimizer, build_schedule, settings_of
-from mmtrain.contracts import DataSource, Results, Task
+from mmtrain.contracts import Results
 from mmtrain.data.dataset import Data
 from mmtrain.data.spec_file import load_spec, save_spec
 from mmtrain.device import Compute, choose
-from mmtrain.errors import ConfigError, DataError, DiskError, MmtrainError, OutOfMemoryError
+from mmtrain.errors import ConfigError, DataError
 from mmtrain.interrupt import StopFlag, watched
-from mmtrain.loop import Run, fit, score, write_evaluation
+from mmtrain.loop import fit, score, write_evaluation
 from mmtrain.model import parameter_counts
 from mmtrain.optim import MovingAverage
 from mmtrain.peers import Peers, joined
+from mmtrain.protocols import DataSource, Task
 from mmtrain.record import Recorder, read_rows, write_table
-from mmtrain.report import Meter, ceiling_lines, data_summary, logged, model_summary, say
-from mmtrain.runlock import locked
+from mmtrain.report import Meter, ceiling_lines, data_summary, model_summary, say
+from mmtrain.run import Run
+from mmtrain.runfolder import environment, opened, write_json, write_text
 from mmtrain.seeding import key
 from mmtrain.settings import RunSettings
 from mmtrain.state import TrainState, load_weights
@@ -46,19 +46,19 @@ def start(config: Config, arguments: Sequence[str] = ()) -> Path:
     with _process(settings) as (compute, peers, stop):
         made = paths.new_run(Path(settings.output_dir), settings.name) if peers.first else None
         folder = Path(peers.from_first(str(made)))
-        with _open(folder, peers):
+        with opened(folder, peers):
             if peers.first:
                 paths.remember(folder)
-                _write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
-                _write_text(folder / "command.txt", shlex.join(["mmtrain", *arguments]) + "\n")
-                _write_json(folder / "environment.json", environment(compute, peers))
+                write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+                write_text(folder / "command.txt", shlex.join(["mmtrain", *arguments]) + "\n")
+                write_json(folder / "environment.json", environment(compute, peers))
                 say(f"run: {folder}")
             torch.manual_seed(key(settings.seed, "weights"))
             parts = build(config)
             if peers.first:
                 save_spec(folder, parts.data.spec)
-                _write_text(folder / "splits.jsonl", _split_lines(parts.data.source))
-            _train(_prepare(parts, folder, compute, peers, stop, resumed=False))
+                write_text(folder / "splits.jsonl", _split_lines(parts.data.source))
+            _train(prepare(parts, folder, compute, peers, stop, resumed=False))
     return folder
 
 
@@ -70,7 +70,7 @@ def resume(folder: Path, config: Config) -> Path:
         config: Its config, with the changes that a resume allows.
     """
     settings = settings_of(config)
-    with _process(settings) as (compute, peers, stop), _open(folder, peers):
+    with _process(settings) as (compute, peers, stop), opened(folder, peers):
         if any(row["kind"] == "end" for row in read_rows(folder)):
             if peers.first:
                 say(f"{folder} has ended; there is nothing left to do.")
@@ -80,7 +80,7 @@ def resume(folder: Path, config: Config) -> Path:
         if peers.first:
             for name in checkpoint.clean(folder / "checkpoints"):
                 say(f"removed {name}, left by a save that was killed")
-        _train(_prepare(parts, folder, compute, peers, stop, resumed=True))
+        _train(prepare(parts, folder, compute, peers, stop, resumed=True))
     return folder
 
 
@@ -92,21 +92,6 @@ def without_initial_weights(config: Config) -> Config:
         for arguments in encoders.values():
             arguments |= {name: None for name in ("weights", "vectors") if name in arguments}
     return copy
-
-
-def environment(compute: Compute, peers: Peers) -> dict[str, object]:
-    """What a number may depend on besides config and data."""
-    packages = ("mmtrain", "torch", "torchvision", "torchaudio", "numpy", "scikit-learn", "pillow", "soundfile")
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": {name: metadata.version(name) for name in packages},
-        "device": str(compute.device),
-        "device_name": torch.cuda.get_device_name() if compute.device.type == "cuda" else platform.processor(),
-        "precision": compute.precision,
-        "num_threads": compute.num_threads,
-        "processes": peers.size,
-    }
 
 
 @contextmanager
@@ -130,33 +115,8 @@ def local_processes() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
-@contextmanager
-def _open(folder: Path, peers: Peers) -> Iterator[None]:
-    """The run's lock, its log, and `error.json` if it fails."""
-    with ExitStack() as stack:
-        if peers.first:
-            stack.enter_context(locked(folder))
-            stack.enter_context(logged(folder / "train.log"))
-        try:
-            yield
-        except MmtrainError as error:
-            _write_error(folder, peers, error)
-            raise
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
-                raise
-            told = OutOfMemoryError(
-                f"out of memory ({str(error).splitlines()[0][:120]}); halve `trainer.batch_size`, or keep it and "
-                "compute it in parts with `trainer.accumulate=2`."
-            )
-            _write_error(folder, peers, told)
-            raise told from error
-        except OSError as error:
-            told_disk = DiskError(f"{error.filename or folder}: {error.strerror}; free space or choose `output_dir=`.")
-            raise told_disk from error
-
-
-def _prepare(parts: Parts, folder: Path, compute: Compute, peers: Peers, stop: StopFlag, *, resumed: bool) -> Run:
+def prepare(parts: Parts, folder: Path, compute: Compute, peers: Peers, stop: StopFlag, *, resumed: bool) -> Run:
+    """Everything that training needs, made from what was built, and from the newest checkpoint where it is resumed."""
     settings, source = parts.settings, parts.data.source
     trainer = settings.trainer
     if "val" not in source.splits:
@@ -177,13 +137,14 @@ def _prepare(parts: Parts, folder: Path, compute: Compute, peers: Peers, stop: S
     saved_step = -1
     if resumed:
         saved_step = _restore(state, folder, facts, settings, peers)
+    parameters = parameter_counts(parts.model)
     if peers.first:
         classes = [name for target in parts.data.spec.targets.values() for name in target.classes]
         counts = {split: len(rows) for split, rows in source.splits.items()}
         for note in source.notes:
             say(f"note: {note}")
         say(data_summary(counts, parts.data.missing(), origin=source.split_origin, classes=classes))
-        say(model_summary(parameter_counts(parts.model)))
+        say(model_summary(parameters))
         say(
             f"train: {total} steps of {trainer.batch_size} rows on {compute.device}, {compute.precision}, "
             f"{compute.num_threads} threads" + (f", from step {state.progress.step}" if resumed else "")
@@ -207,6 +168,7 @@ def _prepare(parts: Parts, folder: Path, compute: Compute, peers: Peers, stop: S
         stop=stop,
         recorder=recorder,
         meter=Meter(total, done=state.progress.step, silent=not peers.first),
+        parameters=parameters,
         facts=facts,
         saved_step=saved_step,
     )
@@ -261,10 +223,20 @@ def _finish(run: Run) -> None:
     say(f"best step {best} of {progress.step}, by {run.task.metric} on val")
     write_evaluation(run, split, results, metrics)
     write_table(run.folder / "predictions" / f"{split}.csv", prediction_columns(run.data, run.task, results))
+    page.write(
+        run.folder,
+        data=run.data,
+        task=run.task,
+        results=results,
+        parameters=run.parameters,
+        split=split,
+        best_step=best,
+    )
     run.recorder.write("end", progress.step, best_step=best)
     used = "+".join(sorted(run.data.spec.signals, key=list(run.data.source.kinds).index))
     if used in run.data.spec.ceilings and split == "test":
         say(ceiling_lines(run.data.spec.ceilings, used, metrics[run.task.metric]))
+    say(f"report: {run.folder / 'report.html'}")
     say(f"done: {run.folder}")
 
 
@@ -284,23 +256,3 @@ def _split_lines(source: DataSource) -> str:
         for row in rows
     )
     return "".join(line + "\n" for line in lines)
-
-
-def _write_error(folder: Path, peers: Peers, error: MmtrainError) -> None:
-    name = "error.json" if peers.first else f"error_{peers.rank}.json"
-    try:
-        _write_json(folder / name, {"code": error.code, "message": str(error), "kind": type(error).__name__})
-    except OSError:
-        return  # the disk may be what has failed; the error itself is on its way to the user
-
-
-def _write_json(path: Path, value: object) -> None:
-    _write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)

@@ -6,6 +6,7 @@ the folders of YAML files. A key that none of them knows is a fault, so that a t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from mmtrain.suggest import did_you_mean
 
 MISSING = "???"  # a value that a YAML file leaves to the user
 NO_DEFAULT = "has no default"
+_RUN_NAME = re.compile(r"\w[\w.-]*")
 
 Schema = dict[str, dict[str, Argument] | None]  # what the mapping at a dotted key may hold; None: anything
 
@@ -63,7 +65,7 @@ def validate(config: Mapping[str, object], config_dir: Path | None = None) -> li
             found.append(Fault(f"{key}._target_", str(error)))
     for key, mapping in mappings.items():
         found += _mapping(key, mapping, schema, groups)
-    return found or list(_together(config))
+    return [*found, *_together(config, {fault.key for fault in found})]
 
 
 def _components(config: Mapping[str, object], parts: list[str]) -> Iterator[tuple[str, dict[str, object]]]:
@@ -124,11 +126,18 @@ def _mapping(key: str, mapping: Mapping[str, object], schema: Schema, groups: li
             yield Fault(path, f"found {value!r}, expected an entry a kind; choose one with {path}/<kind>=<option>.")
 
 
-def _together(config: Mapping[str, object]) -> Iterator[Fault]:
-    """Values that are legal by themselves and not together; asked only when each is legal."""
-    settings = cast(dict[str, Any], config)
+def _together(config: Mapping[str, object], faulty: set[str]) -> Iterator[Fault]:
+    """Values that are legal by themselves and not together; those at a key in `faulty` are left out of it."""
+    sound = {name: value for name, value in config.items() if name not in faulty}
+    for name, value in sound.items():
+        if isinstance(value, dict):
+            sound[name] = {key: inner for key, inner in value.items() if f"{name}.{key}" not in faulty}
+    settings = cast(dict[str, Any], sound)
     trainer = asdict(RunSettings().trainer) | (settings.get("trainer") or {})
     modalities = settings.get("modalities")
+    name = settings.get("name", "train")
+    if not _RUN_NAME.fullmatch(name):
+        yield Fault("name", f"found {name!r}, expected letters, digits, `.`, `_` and `-`: it becomes a folder.")
     if modalities == []:
         yield Fault("modalities", "is empty; name at least one, or null for all that the data has.")
     for key in ("modalities", "share_encoder"):

@@ -13,7 +13,7 @@ from mmtrain import loop
 from mmtrain.contracts import Batch
 from mmtrain.data.plan import uniform
 from mmtrain.errors import NonFiniteError
-from mmtrain.loop import Run
+from mmtrain.run import Run
 from mmtrain.tasks.classification import ClassificationHead
 from tests import tiny
 

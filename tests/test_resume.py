@@ -16,7 +16,7 @@ import yaml
 
 from mmtrain import loop, training
 from mmtrain.errors import CheckpointError, ConfigError, DataError, Stopped
-from mmtrain.loop import Run
+from mmtrain.run import Run
 from mmtrain.trained import read_config, require_open_end
 from tests import tiny
 

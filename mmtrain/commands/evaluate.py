@@ -31,6 +31,8 @@ def run(arguments: list[str]) -> None:
         changes=changes_of(given),
     )
     results, columns = trained.results(trained.source(), given.get("split", "test"))
+    for name, reason in results.skipped:
+        say(f"skipped {name}: {reason}")
     say(f"step {trained.step}, {len(results.ids):,} rows")
     for name, value in {**trained.task.metrics(results), "loss": results.loss}.items():
         say(f"{name} {value:.4g}")

@@ -98,7 +98,7 @@ class BuiltinSource:
         self,
         *,
         variant: Literal["look_or_listen", "text_image", "arithmetic"] = "look_or_listen",
-        train_rows: Annotated[int, Range(1)] = 1440,
+        train_rows: Annotated[int, Range(1)] = 2880,
         val_rows: Annotated[int, Range(1)] = 360,
         test_rows: Annotated[int, Range(1)] = 720,
         seed: Annotated[int, Range(0)] = 0,

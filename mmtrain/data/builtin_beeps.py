@@ -2,7 +2,7 @@
 
 Clip length, total sounding time and energy are drawn independently of the count, so that neither loudness nor length
 gives it away: more beeps are shorter beeps. Nor does the time from the first sound to the last, but for a single
-beep. Pitch, position, length and loudness vary from clip to clip.
+beep. Pitch, position, length and loudness vary from clip to clip; the beeps of a clip share their pitch.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ def beep_clip(count: int, random: np.random.RandomState) -> bytes:
     starts = before + np.concatenate([[0.0], np.cumsum(lengths[:-1] + between)])
 
     time = np.arange(int(SECONDS * SAMPLE_RATE)) / SAMPLE_RATE  # [T]
-    clip = random.uniform(-0.01, 0.01, len(time))
+    clip, pitch = random.uniform(-0.01, 0.01, len(time)), random.uniform(400, 1600)
     for start, length in zip(starts, lengths, strict=True):
         inside = slice(*np.searchsorted(time, (start, start + length)))
         since = time[inside] - start
         fade = np.clip(np.minimum(since, length - since) / _RAMP, 0, 1)
-        clip[inside] += fade * np.sin(2 * np.pi * random.uniform(400, 1600) * since)
+        clip[inside] += fade * np.sin(2 * np.pi * pitch * since)
     clip *= random.uniform(0.08, 0.2) / np.sqrt(np.mean(clip**2))  # energy by draw, whatever the count
     return _wav(clip)
 

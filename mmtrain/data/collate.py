@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from mmtrain.contracts import Batch, DataSpec, Signal, SignalSpec
 from mmtrain.data.targets import target_reader
@@ -47,21 +48,20 @@ def collate(samples: Sequence[Sample], spec: DataSpec) -> Batch:
 
 def _stack(column: list[Tensor | None], spec: SignalSpec) -> Signal:
     """Samples of one fixed shape: values [B,*shape], mask [B,1]."""
-    values = torch.zeros(len(column), *spec.shape, dtype=_dtype(column, spec))
-    for row, sample in enumerate(column):
-        if sample is not None:
-            values[row] = sample
+    absent = torch.zeros(spec.shape, dtype=_dtype(column, spec))
+    values = torch.stack([absent if sample is None else sample for sample in column])
     return Signal(values, torch.tensor([[sample is not None] for sample in column]))
 
 
 def _pad(column: list[Tensor | None], spec: SignalSpec) -> Signal:
     """Samples [T,*shape] of different T: values [B,longest T,*shape], mask [B,longest T]."""
-    lengths = [0 if sample is None else len(sample) for sample in column]
-    values = torch.zeros(len(column), max(1, *lengths), *spec.shape, dtype=_dtype(column, spec))
-    for row, sample in enumerate(column):
-        if sample is not None:
-            values[row, : len(sample)] = sample
-    return Signal(values, torch.arange(values.shape[1]) < torch.tensor(lengths).unsqueeze(1))
+    absent = torch.zeros(0, *spec.shape, dtype=_dtype(column, spec))
+    samples = [absent if sample is None else sample for sample in column]
+    lengths = torch.tensor([len(sample) for sample in samples])
+    if not bool(lengths.any()):
+        samples = [absent.new_zeros(1, *spec.shape)] * len(column)  # a signal has one step at least
+    values = pad_sequence(samples, batch_first=True)
+    return Signal(values, torch.arange(values.shape[1]) < lengths.unsqueeze(1))
 
 
 def _dtype(column: list[Tensor | None], spec: SignalSpec) -> torch.dtype:

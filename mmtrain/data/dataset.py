@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmtrain import seeding
-from mmtrain.contracts import Cell, DataSource, DataSpec, Draw, Reader, SignalSpec, TargetSpec
+from mmtrain.contracts import Cell, DataSpec, Draw, SignalSpec, TargetSpec
 from mmtrain.data.collate import Sample
 from mmtrain.data.targets import TargetReader, target_reader
 from mmtrain.errors import CheckpointError, ConfigError, DataError
+from mmtrain.protocols import DataSource, Reader
+from mmtrain.suggest import did_you_mean
 
 OnBadSample = Literal["error", "skip"]
 ReaderFactory = Callable[[str], Reader]
 PREDICT = "predict"  # the one split whose rows need no target
+_NAME = re.compile(r"\w[\w-]*")
 
 
 @dataclass(frozen=True)
@@ -107,21 +110,44 @@ class Data:
         return cls(source, built, targets, spec, on_bad_sample)
 
     def sample(self, draw: Draw, train: bool) -> Sample:
-        """Reads one row; `train` allows augmentation, seeded by the draw and the modality.
+        """Reads one row, as in `samples`."""
+        return self.samples([draw], train)[0]
+
+    def samples(self, draws: Sequence[Draw], train: bool) -> list[Sample]:
+        """Reads rows, one modality after another: a decoder that stays in the CPU's caches is a third faster.
+
+        `train` allows augmentation, seeded by the draw and the modality.
 
         Raises:
             DataError: A cell cannot be read, and `on_bad_sample` is `error`.
         """
-        name = self.source.ids[draw.row]
-        try:
-            values = {modality: self._read(draw, modality, train) for modality in self.spec.signals}
-        except DataError as error:
-            if self.on_bad_sample == "error":
-                raise
-            nothing = dict.fromkeys(self.spec.signals), dict.fromkeys(self.spec.targets)
-            return Sample(name, *nothing, key=draw.key, weight=0.0, skipped=str(error))
-        targets = {target: self._encode(draw.row, target) for target in self.spec.targets}
-        return Sample(name, values, targets, draw.key, draw.weight)
+        bad: dict[int, str] = {}
+        columns: dict[str, list[Tensor | None]] = {name: [] for name in self.spec.signals}
+        for name, column in columns.items():
+            for place, draw in enumerate(draws):
+                try:
+                    column.append(self._read(draw, name, train))
+                except DataError as error:
+                    if self.on_bad_sample == "error":
+                        raise
+                    column.append(None)
+                    bad.setdefault(place, str(error))
+        return [
+            self._skipped(draw, bad[place])
+            if place in bad
+            else Sample(
+                self.source.ids[draw.row],
+                {name: column[place] for name, column in columns.items()},
+                {target: self._encode(draw.row, target) for target in self.spec.targets},
+                draw.key,
+                draw.weight,
+            )
+            for place, draw in enumerate(draws)
+        ]
+
+    def _skipped(self, draw: Draw, reason: str) -> Sample:
+        nothing = dict.fromkeys(self.spec.signals), dict.fromkeys(self.spec.targets)
+        return Sample(self.source.ids[draw.row], *nothing, key=draw.key, weight=0.0, skipped=reason)
 
     def missing(self) -> dict[str, dict[str, float]]:
         """The share of rows, from 0 to 1, that lack each modality, by split."""
@@ -157,8 +183,13 @@ def _choose(source: DataSource, modalities: Sequence[str] | None) -> list[str]:
         raise ConfigError(f"`modalities` {found}; the data has {_list(source.kinds)}.")
     for name in names:
         if name not in source.kinds:
-            hint = _nearest(name, source.kinds)
-            raise ConfigError(f"`modalities`: no '{name}' in the data; it has {_list(source.kinds)}{hint}.")
+            hint = did_you_mean(name, source.kinds)
+            raise ConfigError(f"`modalities`: no '{name}' in the data; it has {_list(source.kinds)}.{hint}")
+        if not _NAME.fullmatch(name) or hasattr(nn.ModuleDict(), name):
+            raise DataError(
+                f"modality '{name}': the name is also that of a part of the network, so it is made of letters, digits,"
+                " '_' and '-', and no method of torch's ModuleDict; rename the column, or leave it out of `modalities`."
+            )
     if len(set(names)) < len(names):
         raise ConfigError(f"`modalities` (={names}) names one twice.")
     return names
@@ -197,8 +228,8 @@ def _fit(source: DataSource, reader: Reader, name: str, train: Sequence[int]) ->
 
 def _target(source: DataSource, kind: str, name: str) -> TargetReader:
     if name not in source.targets:
-        hint = _nearest(name, source.targets)
-        raise ConfigError(f"the task wants the target `{name}`; the data has {_list(source.targets)}{hint}.")
+        hint = did_you_mean(name, source.targets)
+        raise ConfigError(f"the task wants the target `{name}`; the data has {_list(source.targets)}.{hint}")
     try:
         return target_reader(kind, name)
     except ValueError as error:
@@ -209,7 +240,8 @@ def _fit_target(source: DataSource, reader: TargetReader, name: str, train: Sequ
     labelled = [row for split, rows in source.splits.items() if split != PREDICT for row in rows]
     blank = [row for row in labelled if source.target(row, name) is None]
     if blank:
-        raise DataError(f"{len(blank):,} of {len(labelled):,} rows have no `{name}`: {_places(source, blank)}.")
+        rows = f"{len(blank):,} of {len(labelled):,} rows have no `{name}`"
+        raise DataError(f"{rows}: {_places(source, blank)}; fill the cells in, or take the rows out of the table.")
     try:
         spec = reader.fit(value for row in train if (value := source.target(row, name)) is not None)
     except ValueError as error:
@@ -229,7 +261,8 @@ def _refuse_unknown(source: DataSource, reader: TargetReader, name: str) -> None
             unknown.append(row)
             message = message or str(error)
     if unknown:
-        raise DataError(f"{_places(source, unknown)}: {message} ({len(unknown):,} such rows, none in training)")
+        count = f"{len(unknown):,} such rows, none in training"
+        raise DataError(f"{_places(source, unknown)}: {message} {count}; mend the labels or add training rows.")
 
 
 def _places(source: DataSource, rows: Sequence[int]) -> str:
@@ -239,8 +272,3 @@ def _places(source: DataSource, rows: Sequence[int]) -> str:
 
 def _list(names: Mapping[str, str] | Sequence[str]) -> str:
     return ", ".join(names) or "none"
-
-
-def _nearest(name: str, names: Mapping[str, str] | Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, list(names), n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""

@@ -10,7 +10,7 @@ from mmtrain.data.manifest import Manifest
 from mmtrain.errors import DataError
 from mmtrain.paths import safe_size
 
-_LARGEST = 2**30  # bytes of a file: it is read whole
+LARGEST = 2**30  # bytes of a file: it is read whole
 
 
 def find_files(table: Manifest, columns: Iterable[str], root: Path) -> bytes:
@@ -31,7 +31,7 @@ def find_files(table: Manifest, columns: Iterable[str], root: Path) -> bytes:
                 continue
             try:
                 size = safe_size(root, cell, folders)
-                if size > _LARGEST:
+                if size > LARGEST:
                     raise ValueError(f"{cell[:80]!r} has {size / 2**30:.1f} GiB, more than 1 GiB")
             except ValueError as error:
                 faults[row] = str(error)

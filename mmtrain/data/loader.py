@@ -99,7 +99,7 @@ class _Rows(Dataset[Batch]):
         self.train = train
 
     def batch(self, draws: list[Draw]) -> Batch:
-        return collate([self.data.sample(draw, self.train) for draw in draws], self.data.spec)
+        return collate(self.data.samples(draws, self.train), self.data.spec)
 
     def __getitems__(self, draws: list[Draw]) -> Batch | MmtrainError:
         """Hands an error over as a value: raised in a worker, it would arrive wrapped in a traceback."""

@@ -7,7 +7,6 @@ than rows are kept, with equal cells of a column stored once, so that a million 
 from __future__ import annotations
 
 import csv
-import difflib
 import json
 import math
 import re
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmtrain.errors import DataError
+from mmtrain.suggest import nearest
 
 Lines = Iterator[tuple[int, str]]
 Rows = Iterator[tuple[int, dict[str, str]]]
@@ -69,9 +69,10 @@ class Manifest:
             DataError: There is none; the message lists those there are.
         """
         if name not in self.columns:
-            near = difflib.get_close_matches(name, self.columns, n=1)
-            hint = f"did you mean `{key}={near[0]}`? " if near else ""
-            raise DataError(f"{self.name} has no column '{name}' (`{key}`); {hint}columns: {', '.join(self.columns)}.")
+            near = nearest(name, self.columns)
+            hint = f" Did you mean `{key}={near}`?" if near else ""
+            columns = ", ".join(self.columns)
+            raise DataError(f"{self.name} has no column '{name}' (`{key}`); columns: {columns}.{hint}")
         return self.columns[name]
 
     def identities(self, name: str | None) -> list[str]:

@@ -134,6 +134,8 @@ def _text(path: Path) -> str:
             raise CheckpointError(f"{path} has more than {MAX_FILE:,} bytes.")
         with path.open(encoding="utf-8", newline="\n") as file:
             return file.read()
+    except FileNotFoundError:
+        raise CheckpointError(f"no {path}: the run ended before it had read its data; train anew.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}.") from None
 

@@ -5,11 +5,11 @@ The random order is a hash of seed and row number, so it is the same on every ma
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from mmtrain.seeding import key
+from mmtrain.suggest import nearest
 
 NAMES: Mapping[str, str] = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -37,8 +37,7 @@ def by_column(values: Sequence[str], names: Mapping[str, str] | None = None) -> 
     if unknown:
         listed = ", ".join(f"'{name}' ({count:,} rows)" for name, count in list(unknown.items())[:5])
         worst = next(iter(unknown))
-        near = difflib.get_close_matches(worst.lower(), NAMES, n=1)
-        meant = NAMES[near[0]] if near else "train"
+        meant = NAMES[nearest(worst, NAMES) or "train"]
         raise ValueError(
             f"unknown names in the split column: {listed}; expected {', '.join(NAMES)}."
             f" Say what they are, such as `dataset.split_names={{'{worst}': {meant}}}`."

@@ -15,12 +15,12 @@ from typing import Annotated
 
 from mmtrain.contracts import Cell, Range
 from mmtrain.data import manifest, splits
-from mmtrain.data.files import find_files
+from mmtrain.data.files import LARGEST, find_files
 from mmtrain.errors import DataError
-from mmtrain.paths import safe_path
+from mmtrain.paths import safe_read
 
 _KINDS = ("text", "image", "audio")
-_FILE = re.compile(r"\.\w{1,5}$")
+_FILE = re.compile(r"\.[^\W\d]\w{0,4}$")  # `a.png`, not `0.5`
 
 
 class TableSource:
@@ -33,8 +33,8 @@ class TableSource:
         split: The column that says train, val or test; where the table has none, rows are split at random.
         group: The column whose equal values stay together in one split.
         id: The column of distinct sample ids; None: `id` if there is one, else the row numbers.
-        kinds: The kind of each modality by column; None: by the start of the columns' names. A column so called whose
-            first cell is no file name (`image_width`) is none.
+        kinds: The kind of each modality by column; None: by the start of the columns' names. Of those that are called
+            more than `image` or `audio`, one in which no cell is a file name (`image_width`) is none.
         val_fraction: Share of the training rows for validation, where the table has no such rows.
         test_fraction: Share of all rows for the test; only where rows are split at random.
         split_names: Further names of splits, {name in the column: train, val or test}.
@@ -75,6 +75,8 @@ class TableSource:
             raise ValueError(
                 f"`val_fraction` (={val_fraction}) and `test_fraction` (={test_fraction}) must leave rows to train on."
             )
+        if "://" in path:
+            raise DataError(f"`dataset.path` (={path}) is a URL; mmtrain downloads nothing: fetch the table first.")
         table = self._table = manifest.read(Path(path))
         labels = table.column(target, "dataset.target")
         groups = table.column(group, "dataset.group") if group else None
@@ -147,9 +149,10 @@ class TableSource:
     ) -> None:
         self.kinds, self.targets, self.ceilings = dict(kinds), targets, {}
         self.ids = self._table.identities(identity)
-        self._root = Path(data_root) if data_root is not None else self._table.folder
-        if not self._root.is_dir():
-            raise DataError(f"no folder {self._root}; check `dataset.data_root`.")
+        root = Path(data_root) if data_root is not None else self._table.folder
+        if not root.is_dir():
+            raise DataError(f"no folder {root}; check `dataset.data_root`.")
+        self._root = root.resolve()
         self._media_digest = find_files(self._table, self._media(), self._root)
 
     def _guess(self, others: set[str | None]) -> dict[str, str]:
@@ -157,8 +160,7 @@ class TableSource:
         kinds = {}
         for name, cells in self._table.columns.items():
             kind = next((kind for kind in _KINDS if name.startswith(kind)), None)
-            first = next((cell for cell in cells if cell.strip()), "")
-            if kind and name not in others and (kind == "text" or _FILE.search(first)):
+            if kind and name not in others and (name in _KINDS or kind == "text" or any(map(_FILE.search, cells))):
                 kinds[name] = kind
         if not kinds:
             raise DataError(
@@ -194,7 +196,7 @@ class TableSource:
         if self.kinds[name] == "text":
             return value
         try:
-            return safe_path(self._root, value).read_bytes()
+            return safe_read(self._root, value, max_bytes=LARGEST)
         except (ValueError, OSError) as error:
             raise DataError(f"{self._table.place(row)}: `{name}`: {error}") from None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Protocol
@@ -10,6 +9,7 @@ from typing import Protocol
 import torch
 
 from mmtrain.contracts import Target, TargetSpec
+from mmtrain.suggest import did_you_mean
 
 
 class TargetReader(Protocol):
@@ -74,9 +74,8 @@ class ClassTarget:
         """
         number = self._ids.get(value)
         if number is None:
-            near = difflib.get_close_matches(value, self._ids, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            raise ValueError(f"label {value[:80]!r} is none of the {len(self._ids)} classes of `{self.name}`{hint}")
+            hint = did_you_mean(value[:80], self._ids)
+            raise ValueError(f"label {value[:80]!r} is none of the {len(self._ids)} classes of `{self.name}`.{hint}")
         return number
 
     def collate(self, values: Sequence[int | None]) -> Target:

@@ -93,17 +93,18 @@ class Classification:
             columns[f"p_{name}"] = probabilities[:, number].tolist()
         return columns
 
-    def confusion(self, results: Results) -> np.ndarray:
+    def confusion(self, results: Results) -> list[list[int]]:
         """Counts [K,K]: row = the true class, column = the predicted one."""
         from sklearn.metrics import confusion_matrix
 
         kept = results.targets.mask.numpy()
-        matrix: np.ndarray = confusion_matrix(
+        matrix = confusion_matrix(
             results.targets.values.numpy()[kept],
             results.outputs.argmax(dim=-1).numpy()[kept],
             labels=range(len(self.classes)),
         )
-        return matrix
+        counts: list[list[int]] = matrix.tolist()
+        return counts
 
 
 class ClassificationHead(nn.Module):

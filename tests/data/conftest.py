@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
-from mmtrain.contracts import Cell, DataSource
+from mmtrain.contracts import Cell
+from mmtrain.protocols import DataSource
 
 Row = Mapping[str, Cell | None]
 

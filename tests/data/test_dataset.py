@@ -107,13 +107,13 @@ def test_modalities_are_chosen_in_the_order_of_the_config(prepare):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"modalities": ["txt"]}, r"no 'txt' in the data; it has text, size; did you mean 'text'\?"),
+        ({"modalities": ["txt"]}, r"no 'txt' in the data; it has text, size\. Did you mean `text`\?"),
         ({"modalities": []}, "`modalities` is empty; the data has text, size"),
         ({"modalities": ["text", "text"]}, "names one twice"),
         ({"kinds": {}}, "the data has none"),
         ({"readers": {"text": TextReader}}, "modality `size` has no reader"),
         ({"readers": {"text": NumberReader, "size": NumberReader}}, r"`reader\.text` reads number, but `text` is text"),
-        ({"targets": {"lable": "class"}}, r"the target `lable`; the data has label; did you mean 'label'\?"),
+        ({"targets": {"lable": "class"}}, r"the target `lable`; the data has label\. Did you mean `label`\?"),
         ({"targets": {"label": "boxes"}}, "kind 'boxes'"),
     ],
 )
@@ -128,7 +128,7 @@ def test_a_config_that_does_not_fit_the_data_is_refused(prepare, options, messag
     [
         ({0: {"size": None}}, "`size` is missing in all 2 training rows"),
         ({1: {"label": None}, 3: {"label": None}}, "2 of 4 rows have no `label`: rows:1, rows:3"),
-        ({3: {"label": "z"}}, r"rows:3: label 'z' is none of the 2 classes of `label` \(1 such rows, none in train"),
+        ({3: {"label": "z"}}, r"rows:3: label 'z' is none of the 2 classes of `label`\. 1 such rows, none in train"),
         ({1: {"label": "x"}}, "needs two classes at least"),
         ({0: {"size": b"?"}}, r"rows:0 \(size\): invalid literal"),
         ({0: {"text": "!"}, 1: {"text": "?"}}, "`text`: no word occurs"),
@@ -147,7 +147,7 @@ def test_of_many_rows_the_first_five_are_named(prepare):
     """The count tells the rest."""
     rows = [{"text": "a", "label": label} for label in ["x", "y", *[None] * 7]]
 
-    with pytest.raises(DataError, match=r"7 of 9 .*: rows:2, rows:3, rows:4, rows:5, rows:6 and 2 more\.$"):
+    with pytest.raises(DataError, match=r"7 of 9 .*: rows:2, rows:3, rows:4, rows:5, rows:6 and 2 more; "):
         prepare(rows, kinds={"text": "text"})
 
 

@@ -103,7 +103,7 @@ def test_a_table_that_is_not_there_names_the_key(tmp_path):
 def test_a_missing_column_is_answered_with_the_nearest_and_all(tmp_path):
     table = read(write(tmp_path, "text,label\nx,a\n"))
     with pytest.raises(
-        DataError, match=r"no column 'lable' .* did you mean `dataset.target=label`\? columns: text, label"
+        DataError, match=r"no column 'lable' .*; columns: text, label\. Did you mean `dataset.target=label`\?"
     ):
         table.column("lable", "dataset.target")
 

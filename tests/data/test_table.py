@@ -115,8 +115,8 @@ def test_places_name_line_and_file(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"target": "lable"}, r"no column 'lable' \(`dataset.target`\); did you mean `dataset.target=label`\?"),
-        ({"split": "spilt"}, r"no column 'spilt' \(`dataset.split`\); did you mean `dataset.split=split`\?"),
+        ({"target": "lable"}, r"no column 'lable' \(`dataset.target`\); .* Did you mean `dataset.target=label`\?"),
+        ({"split": "spilt"}, r"no column 'spilt' \(`dataset.split`\); .* Did you mean `dataset.split=split`\?"),
         ({"group": "person"}, r"no column 'person' \(`dataset.group`\); columns: image, text, label, split"),
         ({"id": "key"}, r"no column 'key' \(`dataset.id`\)"),
         ({"kinds": {"imge": "image"}}, r"no column 'imge' \(`dataset.kinds`\)"),

@@ -26,7 +26,7 @@ def test_an_unknown_label_names_the_nearest():
     reader = ClassTarget("label")
     reader.fit(["forward", "backward"])
 
-    with pytest.raises(ValueError, match="label 'foward' is none of the 2 classes of `label`; did you mean 'forward'"):
+    with pytest.raises(ValueError, match=r"'foward' is none of the 2 classes of `label`\. Did you mean `forward`"):
         reader.encode("foward")
 
 

@@ -48,7 +48,7 @@ def test_metrics_of_a_case_by_hand() -> None:
     assert metrics["accuracy"] == 0.75
     assert metrics["accuracy_se"] == pytest.approx(math.sqrt(0.75 * 0.25 / 4))
     assert metrics["macro_f1"] == pytest.approx((4 / 5 + 2 / 3) / 2)
-    assert Classification(SPEC).confusion(results).tolist() == [[2, 0], [1, 1]]
+    assert Classification(SPEC).confusion(results) == [[2, 0], [1, 1]]
 
 
 def test_calibration_error_of_a_case_by_hand() -> None:

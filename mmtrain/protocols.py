@@ -1,0 +1,126 @@
+"""What a part of mmtrain must offer to be one: a source of rows, a reader, an encoder, a fusion, a task.
+
+Whatever has these attributes and methods will do, the user's own classes too; nothing needs to be inherited. Shapes are
+those of `mmtrain.contracts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from mmtrain.contracts import Batch, Cell, Fused, Results, Signal, SignalSpec, Tokens
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class DataSource(Protocol):
+    """Rows of cells: what is in them, which split they belong to. Knows nothing of tensors.
+
+    Attributes:
+        kinds: The kind of every modality the data has, by name, in the order of its columns.
+        targets: Names of the target columns.
+        ids: One distinct id a row.
+        splits: Row numbers of each split (`train`, `val`, `test`); none is empty.
+        split_origin: Where the splits came from, for people: "column `split`", "random, stratified by `label`".
+        ceilings: As in DataSpec; empty where unknown.
+        notes: What a person should know before training: columns not used, media files in two splits.
+    """
+
+    kinds: Mapping[str, str]
+    targets: Sequence[str]
+    ids: Sequence[str]
+    splits: Mapping[str, Sequence[int]]
+    split_origin: str
+    ceilings: Mapping[str, float]
+    notes: Sequence[str]
+
+    def present(self, row: int, name: str) -> bool:
+        """Whether the row has the modality; opens no file."""
+
+    def cell(self, row: int, name: str) -> Cell | None:
+        """The text, or the content of the media file; None where the row lacks the modality."""
+
+    def target(self, row: int, name: str) -> str | None:
+        """The target exactly as written; None where the cell is blank."""
+
+    def place(self, row: int, name: str | None = None) -> str:
+        """Where the row stands, for messages: `pets.csv:12`, with the file of a media cell if there is one."""
+
+    def fingerprint(self) -> str:
+        """SHA-256 over all that can change the result: rows, splits, names and sizes of the media files."""
+
+
+class Reader(Protocol):
+    """Turns the cells of one modality into tensors. One instance a modality; built as factory(name)."""
+
+    kind: str
+
+    def fit(self, cells: Iterable[Cell]) -> SignalSpec:
+        """Learns what it needs (a vocabulary, the size of the pictures) from the cells of the training rows."""
+
+    def restore(self, spec: SignalSpec) -> None:
+        """Takes a spec learned earlier in place of `fit`."""
+
+    def read(self, cell: Cell, key: int | None) -> Tensor:
+        """One sample: values of shape [T, *spec.shape] where spec.length > 1, else spec.shape.
+
+        `key` seeds the augmentation of a training row; None reads without augmentation.
+
+        Raises:
+            ValueError: The cell cannot be decoded; the message says what was found, without naming the row.
+        """
+
+
+class Encoder(Protocol):
+    """A network for one modality; an nn.Module built as factory(spec: SignalSpec). `width` is D of its tokens."""
+
+    width: int
+
+    def __call__(self, signal: Signal) -> Tokens: ...
+
+
+class Fusion(Protocol):
+    """Joins modalities; an nn.Module built as factory(modalities: tuple[str, ...], width: int)."""
+
+    def __call__(self, tokens: Mapping[str, Tokens]) -> Fused: ...
+
+
+class Task(Protocol):
+    """What is asked of the model; built as factory(spec: DataSpec).
+
+    Attributes:
+        target: Name of the target it reads.
+        target_kind: The kind of target it can use (`class`).
+        metric: The metric that chooses the best checkpoint.
+        higher_is_better: Whether more of `metric` is better.
+    """
+
+    target: str
+    target_kind: str
+    metric: str
+    higher_is_better: bool
+
+    def make_head(self, width: int) -> nn.Module:
+        """A module that turns a Fused of that width into outputs [B,...]."""
+
+    def weight(self, batch: Batch) -> float:
+        """What the batch counts in the mean loss; read on the CPU before anything is computed."""
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """The weighted sum of the losses of the batch; the caller divides by the weight of the whole step."""
+
+    def metrics(self, results: Results) -> dict[str, float]:
+        """Exact metrics of a whole split, by a library."""
+
+    def table(self, results: Results) -> dict[str, list[str] | list[float]]:
+        """The columns of a predictions file: `prediction`, then what the task adds."""
+
+
+@runtime_checkable
+class Confusable(Protocol):
+    """What a Task may offer besides: which class it takes for which."""
+
+    def confusion(self, results: Results) -> list[list[int]] | None:
+        """Counts [K,K]: row = the true class, column = the predicted one; None where it has no classes."""

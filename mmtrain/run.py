@@ -1,0 +1,40 @@
+"""One training under way: everything the loop needs, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mmtrain.data.dataset import Data
+from mmtrain.device import Compute
+from mmtrain.interrupt import StopFlag
+from mmtrain.optim import Schedule
+from mmtrain.peers import Peers
+from mmtrain.protocols import Task
+from mmtrain.record import Recorder
+from mmtrain.report import Meter
+from mmtrain.settings import RunSettings
+from mmtrain.state import Plain, TrainState
+
+
+@dataclass
+class Run:
+    """Everything that one training needs."""
+
+    folder: Path
+    settings: RunSettings
+    data: Data
+    task: Task
+    state: TrainState
+    schedule: Schedule
+    steps_per_epoch: int
+    total_steps: int
+    compute: Compute
+    peers: Peers
+    stop: StopFlag
+    recorder: Recorder | None  # the first process only
+    meter: Meter
+    parameters: Mapping[str, int]  # of each part
+    facts: Plain = field(default_factory=dict)
+    saved_step: int = -1
