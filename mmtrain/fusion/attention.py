@@ -1,9 +1,10 @@
 """Attention over modalities: a weighted sum whose weights depend on what each modality holds.
 
-s_m = v^T tanh(U p_m), p_m = P_m n(h_m); w = softmax over the present modalities and one learned token; z = MLP(sum_m
-w_m p_m + w_0 p_0). The additive score of Bahdanau et al. 2014, https://arxiv.org/abs/1409.0473, as TorchMultimodal's
+s_m = v^T tanh(U p_m) / √A, p_m = P_m n(h_m); w = softmax over the present modalities and one learned token;
+z = MLP(sum_m w_m p_m + w_0 p_0). The additive score of Bahdanau et al. 2014, https://arxiv.org/abs/1409.0473, as TorchMultimodal's
 AttentionFusionModule pools modalities. Differs: each score reads its own modality only, so an absent one cannot leak
-through the scores of the others. The hidden layer lets the modalities interact beyond their weights.
+through the scores of the others; and the scores are scaled. The hidden layer lets the modalities interact beyond their
+weights.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class AttentionFusion(nn.Module):
         size = attention_size or width
         # No bias on the score: softmax would cancel it, and it would never get a gradient.
         self.score = nn.Sequential(nn.Linear(width, size), nn.Tanh(), nn.Linear(size, 1, bias=False))
+        self.scale = size**-0.5
         self.mlp = MLP(width, hidden_size or width, width, dropout=dropout)
 
     def forward(self, tokens: Mapping[str, Tokens]) -> Fused:
@@ -57,7 +59,9 @@ class AttentionFusion(nn.Module):
         token = self.token.to(mapped[0].dtype).expand_as(mapped[0])
         stacked = torch.stack([*mapped, token], dim=1)  # [B,M+1,D]
         real = torch.cat([present, torch.ones_like(present[:, :1])], dim=1)  # the token is always there
-        score = self.score(stacked).squeeze(-1).float().masked_fill(~real, -torch.inf)  # [B,M+1]
+        # Scaled as in a transformer: unscaled scores grow faster than a slow modality learns, and shut it out for good.
+        scaled = self.score(stacked).squeeze(-1).float() * self.scale
+        score = scaled.masked_fill(~real, -torch.inf)  # [B,M+1]
         weights = score.softmax(dim=1)
         pooled: Tensor = self.mlp((weights.unsqueeze(-1) * stacked).sum(dim=1))  # [B,D]
         return Fused(pooled, *join(tokens, self.modalities), vectors, present, weights[:, :-1].detach())
