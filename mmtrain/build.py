@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from torch.optim import Optimizer
 
-from mmtrain.compose import BY_NAME, kinds
+from mmtrain.compose import BY_NAME, kinds, unjoined
 from mmtrain.contracts import DataSpec
 from mmtrain.data.dataset import Data
 from mmtrain.errors import ConfigError
@@ -52,6 +52,11 @@ def build(config: Config, spec: DataSpec | None = None) -> Parts:
     """
     settings = settings_of(config)
     data = build_data(config, build_source(config), spec)
+    if len(data.spec.signals) > 1 and unjoined(config):
+        raise ConfigError(
+            f"`fusion`: none does not join the modalities of the data ({', '.join(data.spec.signals)}); choose another "
+            "one, or one of `modalities`."
+        )
     task = build_task(config, data.spec)
     model = build_model(config, settings, data.spec, task)
     if settings.trainer.batch_size // settings.trainer.accumulate == 1 and batch_norms(model):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -178,6 +178,15 @@ def load_run_config(folder: Path, config_dir: Path | None = None) -> Config:
         else:
             trust.inspect({group: node}, folders, roots, path)
     return config
+
+
+def unjoined(config: Mapping[str, object]) -> bool:
+    """Whether a config asks one question of all modalities together, and has nothing that joins several."""
+    targets = (
+        str(node.get("_target_")) if isinstance(node := config.get(part), dict) else "" for part in ("fusion", "task")
+    )
+    fusion, task = targets
+    return fusion == "mmtrain.fusion.none.NoFusion" and task.startswith("mmtrain.tasks.classification.")
 
 
 def quote(text: str) -> str:

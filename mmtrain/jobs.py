@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 import traceback
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 Train = Callable[[dict[str, object], list[str]], Path]
-_DISK = (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT)
 
 
 def explain(error: BaseException) -> tuple[int, str]:
@@ -31,8 +29,10 @@ def explain(error: BaseException) -> tuple[int, str]:
         code, text = 130, "interrupted."
     elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, not imported here
         code, text = 5, f"out of memory; try a smaller `trainer.batch_size`. {' '.join(str(error).split())[:200]}"
-    elif isinstance(error, OSError) and error.errno in _DISK:
-        code, text = 7, f"{error.filename or 'disk'}: {error.strerror}."
+    elif isinstance(error, BrokenPipeError):
+        code, text = 141, "nobody reads the output any more."  # 128 + SIGPIPE, as of any command before `| head`
+    elif isinstance(error, OSError):
+        code, text = 7, f"{error.filename or 'disk'}: {error.strerror or error}."
     lines = "\n".join(f"error: {_printable(line)}" for line in text.splitlines())
     if os.environ.get("MMTRAIN_DEBUG") == "1":
         lines = "".join(traceback.format_exception(error)) + lines

@@ -173,16 +173,26 @@ def score(run: Run, split: str, *, poll: bool = False) -> Results:
         return made()
 
 
-def write_evaluation(run: Run, split: str, results: Results, metrics: dict[str, float]) -> None:
-    """One row in metrics.jsonl, and one line for the user, after those of rows that could not be read."""
+def write_evaluation(
+    run: Run, split: str, results: Results, metrics: dict[str, float], *, checkpoint: int | None = None
+) -> None:
+    """One row in metrics.jsonl, and one line for the user, after those of rows that could not be read.
+
+    Args:
+        run: The run.
+        split: What was evaluated.
+        results: Its outputs.
+        metrics: Its scores.
+        checkpoint: At the end of a run, the step whose weights were tested.
+    """
+    step, last = run.state.progress.step, {} if checkpoint is None else {"checkpoint": checkpoint}
     for name, reason in results.skipped:
         run.meter.once(f"skipped {name}: {reason}")
     if run.recorder is not None:
-        run.recorder.write(
-            "evaluation", run.state.progress.step, split=split, rows=len(results.ids), loss=results.loss, **metrics
-        )
+        run.recorder.write("evaluation", step, split=split, rows=len(results.ids), loss=results.loss, **metrics, **last)
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if not name.endswith("_se"))
-        run.meter.line(f"step {run.state.progress.step}/{run.total_steps}  {split}  loss {results.loss:.4g}  {numbers}")
+        tested = step if checkpoint is None else checkpoint
+        run.meter.line(f"step {tested}/{run.total_steps}  {split}  loss {results.loss:.4g}  {numbers}")
 
 
 def save(run: Run) -> None:

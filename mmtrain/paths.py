@@ -29,19 +29,18 @@ def safe_path(root: Path, value: str) -> Path:
     _refuse(root, value)
     shown = repr(value[:80])
     try:
-        resolved = (root / value).resolve(strict=True)
-        mode = resolved.stat().st_mode
+        resolved = os.path.realpath(f"{root}/{value}", strict=True)
+        mode = os.stat(resolved).st_mode
     except FileNotFoundError:
         raise ValueError(f"no file {shown} in {root}") from None
-    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
-        reason = error.strerror if isinstance(error, OSError) else "a loop of links"
-        raise ValueError(f"{shown} cannot be opened: {reason}") from None
+    except OSError as error:
+        raise ValueError(f"{shown} cannot be opened: {error.strerror}") from None
     # A root that is resolved already need not be again, for each of a million cells.
-    if not resolved.is_relative_to(root) and not resolved.is_relative_to(root.resolve()):
+    if not resolved.startswith(f"{root}{os.sep}") and not Path(resolved).is_relative_to(root.resolve()):
         raise ValueError(f"{shown} is a link out of the data root {root}")
     if not stat.S_ISREG(mode):
         raise ValueError(f"{shown} is not a regular file")
-    return resolved
+    return Path(resolved)
 
 
 def safe_read(root: Path, value: str, *, max_bytes: int) -> bytes:
@@ -91,7 +90,7 @@ def _refuse(root: Path, value: str) -> None:
 
 
 def new_run(output_dir: Path, name: str) -> Path:
-    """Makes `output_dir/name/<date>_<time>` exclusively, with a suffix where it exists, and remembers it as `last`."""
+    """Makes `output_dir/name/<date>_<time>` exclusively, with a suffix where it exists."""
     parent = output_dir / name
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     try:
@@ -102,7 +101,6 @@ def new_run(output_dir: Path, name: str) -> Path:
                 folder.mkdir()
             except FileExistsError:
                 continue
-            (output_dir / "last.txt").write_text(f"{folder.relative_to(output_dir)}\n", encoding="utf-8")
             return folder
     except OSError as error:
         raise DiskError(
@@ -127,8 +125,9 @@ def find_run(value: str, output_dir: Path) -> Path:
     return folder
 
 
-def remember(folder: Path) -> None:
-    """Notes that this user made the run here, so that later verbs may open the data paths in its config."""
+def remember(folder: Path, output_dir: Path) -> None:
+    """Notes a run that begins to train as `last`, and as made here by this user: later verbs may open its data."""
+    (output_dir / "last.txt").write_text(f"{folder.relative_to(output_dir)}\n", encoding="utf-8")
     try:
         _own_runs().parent.mkdir(parents=True, exist_ok=True)
         with _own_runs().open("a", encoding="utf-8") as file:

@@ -69,9 +69,11 @@ def read_rows(folder: Path) -> list[dict[str, object]]:
 
 
 def _truncate(path: Path, step: int) -> None:
-    kept = [row for row in read_rows(path.parent) if isinstance(row["step"], int) and row["step"] <= step]
+    """Drops rows beyond the step, and those of the end of a run, which comes again."""
+    rows = [row for row in read_rows(path.parent) if isinstance(row["step"], int) and row["step"] <= step]
+    kept = [row for row in rows if row["kind"] != "end" and "checkpoint" not in row]
     temporary = path.with_suffix(".tmp")
-    temporary.write_text("".join(json.dumps(row) + "\n" for row in kept if row["kind"] != "end"), encoding="utf-8")
+    temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
     temporary.replace(path)
 
 

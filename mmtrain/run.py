@@ -33,8 +33,8 @@ class Run:
     compute: Compute
     peers: Peers
     stop: StopFlag
-    recorder: Recorder | None  # the first process only
     meter: Meter
     parameters: Mapping[str, int]  # of each part
     facts: Plain = field(default_factory=dict)
+    recorder: Recorder | None = None  # of the first process, while it trains
     saved_step: int = -1

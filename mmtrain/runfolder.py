@@ -4,44 +4,54 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from importlib import metadata
 from pathlib import Path
+from types import TracebackType
 
 import torch
+import yaml
 
 from mmtrain.device import Compute
 from mmtrain.errors import DiskError, MmtrainError, OutOfMemoryError, PeerError
 from mmtrain.peers import Peers
+from mmtrain.protocols import DataSource
 from mmtrain.report import logged
 from mmtrain.runlock import locked
 
 
 @contextmanager
-def opened(folder: Path, peers: Peers) -> Iterator[None]:
-    """The run's lock, its log, and `error.json` if it fails."""
+def opened(folder: Path, peers: Peers, batch_size: int) -> Iterator[None]:
+    """The run's lock, its log, and `error.json` if it fails.
+
+    Args:
+        folder: The run's.
+        peers: The processes of the run; the first one locks and logs.
+        batch_size: For the message when it does not fit into memory.
+    """
     with ExitStack() as stack:
         if peers.first:
             stack.enter_context(locked(folder))
+            (folder / "error.json").unlink(missing_ok=True)  # of the attempt before, where it is resumed
             stack.enter_context(logged(folder / "train.log"))
+        stack.push(partial(_note_error, folder, peers))
         try:
             yield
-        except MmtrainError as error:
-            _write_error(folder, peers, error)
-            raise
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not _out_of_memory(error):
                 raise
-            told = OutOfMemoryError(
-                f"out of memory ({str(error).splitlines()[0][:120]}); halve `trainer.batch_size`, or keep it and "
-                "compute it in parts with `trainer.accumulate=2`."
-            )
-            _write_error(folder, peers, told)
-            raise told from error
+            reason = (str(error).splitlines() or ["no more to be had"])[0][:120]
+            raise OutOfMemoryError(
+                f"out of memory with `trainer.batch_size` (={batch_size}): {reason}. Halve it, or keep it and compute "
+                "it in parts with `trainer.accumulate=2`."
+            ) from error
+        except BrokenPipeError:
+            raise  # of the terminal, not of the disk
         except OSError as error:
-            told_disk = DiskError(f"{error.filename or folder}: {error.strerror}; free space or choose `output_dir=`.")
-            raise told_disk from error
+            reason = f"{error.filename or folder}: {error.strerror or error}"
+            raise DiskError(f"{reason}; free space or choose `output_dir=`.") from error
 
 
 def environment(compute: Compute, peers: Peers) -> dict[str, object]:
@@ -59,11 +69,21 @@ def environment(compute: Compute, peers: Peers) -> dict[str, object]:
     }
 
 
-def _write_error(folder: Path, peers: Peers, error: MmtrainError) -> None:
+def _note_error(
+    folder: Path,
+    peers: Peers,
+    kind: type[BaseException] | None,
+    error: BaseException | None,
+    _: TracebackType | None,
+) -> None:
+    """Writes down why the run ends, whatever it is; called as the `__exit__` of a context is."""
+    if kind is None:
+        return
+    code = error.code if isinstance(error, MmtrainError) else 130 if kind is KeyboardInterrupt else 1
     # Where the first process has died, the others tell it in its place.
-    name = "error.json" if peers.first or isinstance(error, PeerError) else f"error_{peers.rank}.json"
+    name = "error.json" if peers.first or kind is PeerError else f"error_{peers.rank}.json"
     try:
-        write_json(folder / name, {"code": error.code, "message": str(error), "kind": type(error).__name__})
+        write_json(folder / name, {"code": code, "message": str(error), "kind": kind.__name__})
     except OSError:
         return  # the disk may be what has failed; the error itself is on its way to the user
 
@@ -80,3 +100,20 @@ def write_text(path: Path, text: str) -> None:
 
 def _out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def write_config(folder: Path, config: Mapping[str, object]) -> None:
+    """Writes config.yaml so that it is there whole or as it was."""
+    temporary = folder / "config.yaml.tmp"
+    write_text(temporary, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+    temporary.replace(folder / "config.yaml")
+
+
+def split_lines(source: DataSource) -> str:
+    """The content of splits.jsonl: a line a row, its id and its split."""
+    lines = (
+        json.dumps({"id": source.ids[row], "split": split}, ensure_ascii=False)
+        for split, rows in source.splits.items()
+        for row in rows
+    )
+    return "".join(line + "\n" for line in lines)

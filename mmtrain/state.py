@@ -121,7 +121,8 @@ def load_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
             raise CheckpointError(f"{side} the tensor `{name}`; it was made by another model or mmtrain version.")
         if own[name].shape != tensors[name].shape:
             raise CheckpointError(
-                f"`{name}` is {list(tensors[name].shape)} in the checkpoint but {list(own[name].shape)} in this model."
+                f"`{name}` is {list(tensors[name].shape)} in the checkpoint but {list(own[name].shape)} in this model;"
+                " has the run's config.yaml been changed?"
             )
     model.load_state_dict(dict(tensors))
 

@@ -41,6 +41,7 @@ RESUMABLE = {
     "trainer.tensorboard": "whether to write TensorBoard files",
     "device": "auto, cpu, cuda, cuda:1 or mps; another one gives the same samples but not the same bits",
     "num_threads": "threads of the CPU; likewise",
+    "on_bad_sample": "error or skip: what to do at a cell that cannot be read",
     "dataset.path": "the table, where it lies elsewhere now",
     "dataset.data_root": "the folder of the media files, where they lie elsewhere now",
 }
@@ -118,6 +119,8 @@ class TrainedRun:
             batch_size=4 * self.settings.trainer.batch_size,
             num_workers=self.settings.trainer.num_workers,
         )
+        for name, reason in results.skipped:
+            say(f"skipped {name}: {reason}")
         return results, dict(prediction_columns(data, self.task, results))
 
     def predict(self, rows: Sequence[GivenRow], *, data_root: Path | str = ".") -> dict[str, Sequence[object]]:

@@ -11,7 +11,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
-import yaml
 
 from mmtrain import checkpoint, page, paths
 from mmtrain.build import Config, Parts, build, build_optimizer, build_schedule, settings_of
@@ -21,15 +20,15 @@ from mmtrain.data.spec_file import load_spec, save_spec
 from mmtrain.device import Compute, choose
 from mmtrain.errors import ConfigError, DataError
 from mmtrain.interrupt import StopFlag, watched
-from mmtrain.loop import fit, score, write_evaluation
+from mmtrain.loop import finished, fit, score, write_evaluation
 from mmtrain.model import parameter_counts
 from mmtrain.optim import MovingAverage
 from mmtrain.peers import Peers, joined
-from mmtrain.protocols import DataSource, Task
+from mmtrain.protocols import Task
 from mmtrain.record import Recorder, read_rows, write_table
 from mmtrain.report import Meter, ceiling_lines, data_summary, model_summary, say
 from mmtrain.run import Run
-from mmtrain.runfolder import environment, opened, write_json, write_text
+from mmtrain.runfolder import environment, opened, split_lines, write_config, write_json, write_text
 from mmtrain.seeding import key
 from mmtrain.settings import RunSettings
 from mmtrain.state import TrainState, load_weights
@@ -46,10 +45,9 @@ def start(config: Config, arguments: Sequence[str] = ()) -> Path:
     with _process(settings) as (compute, peers, stop):
         made = paths.new_run(Path(settings.output_dir), settings.name) if peers.first else None
         folder = Path(peers.from_first(str(made)))
-        with opened(folder, peers):
+        with opened(folder, peers, settings.trainer.batch_size):
             if peers.first:
-                paths.remember(folder)
-                write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+                write_config(folder, config)
                 write_text(folder / "command.txt", shlex.join(["mmtrain", *arguments]) + "\n")
                 write_json(folder / "environment.json", environment(compute, peers))
                 say(f"run: {folder}")
@@ -57,8 +55,11 @@ def start(config: Config, arguments: Sequence[str] = ()) -> Path:
             parts = build(config)
             if peers.first:
                 save_spec(folder, parts.data.spec)
-                write_text(folder / "splits.jsonl", _split_lines(parts.data.source))
-            _train(prepare(parts, folder, compute, peers, stop, resumed=False))
+                write_text(folder / "splits.jsonl", split_lines(parts.data.source))
+            run = prepare(parts, folder, compute, peers, stop, resumed=False)
+            if peers.first:
+                paths.remember(folder, Path(settings.output_dir))
+            _train(run, resumed=False)
     return folder
 
 
@@ -70,17 +71,20 @@ def resume(folder: Path, config: Config) -> Path:
         config: Its config, with the changes that a resume allows.
     """
     settings = settings_of(config)
-    with _process(settings) as (compute, peers, stop), opened(folder, peers):
-        if any(row["kind"] == "end" for row in read_rows(folder)):
-            if peers.first:
-                say(f"{folder} has ended; there is nothing left to do.")
-            return folder
+    with _process(settings) as (compute, peers, stop), opened(folder, peers, settings.trainer.batch_size):
         torch.manual_seed(key(settings.seed, "weights"))
         parts = build(without_initial_weights(config), spec=load_spec(folder))
         if peers.first:
             for name in checkpoint.clean(folder / "checkpoints"):
                 say(f"removed {name}, left by a save that was killed")
-        _train(prepare(parts, folder, compute, peers, stop, resumed=True))
+        run = prepare(parts, folder, compute, peers, stop, resumed=True)
+        if finished(run) and any(row["kind"] == "end" for row in read_rows(folder)):
+            if peers.first:
+                say(f"{folder} has ended; there is nothing left to do.")
+            return folder
+        if peers.first:
+            write_config(folder, config)  # a run that was made longer stays so
+        _train(run, resumed=True)
     return folder
 
 
@@ -149,11 +153,6 @@ def prepare(parts: Parts, folder: Path, compute: Compute, peers: Peers, stop: St
             f"train: {total} steps of {trainer.batch_size} rows on {compute.device}, {compute.precision}, "
             f"{compute.num_threads} threads" + (f", from step {state.progress.step}" if resumed else "")
         )
-    recorder = None
-    if peers.first:
-        recorder = Recorder(
-            folder, tensorboard=trainer.tensorboard, after_step=state.progress.step if resumed else None
-        )
     return Run(
         folder=folder,
         settings=settings,
@@ -166,7 +165,6 @@ def prepare(parts: Parts, folder: Path, compute: Compute, peers: Peers, stop: St
         compute=compute,
         peers=peers,
         stop=stop,
-        recorder=recorder,
         meter=Meter(total, done=state.progress.step, silent=not peers.first),
         parameters=parameters,
         facts=facts,
@@ -198,7 +196,10 @@ def _restore(state: TrainState, folder: Path, facts: dict[str, object], settings
     return saved.step
 
 
-def _train(run: Run) -> None:
+def _train(run: Run, *, resumed: bool) -> None:
+    if run.peers.first:
+        after_step = run.state.progress.step if resumed else None
+        run.recorder = Recorder(run.folder, tensorboard=run.settings.trainer.tensorboard, after_step=after_step)
     try:
         fit(run)
         _finish(run)
@@ -221,7 +222,7 @@ def _finish(run: Run) -> None:
     if run.recorder is None:
         return
     say(f"best step {best} of {progress.step}, by {run.task.metric} on val")
-    write_evaluation(run, split, results, metrics)
+    write_evaluation(run, split, results, metrics, checkpoint=best)
     write_table(run.folder / "predictions" / f"{split}.csv", prediction_columns(run.data, run.task, results))
     page.write(
         run.folder,
@@ -247,12 +248,3 @@ def prediction_columns(data: Data, task: Task, results: Results) -> Mapping[str,
     known = target in source.targets
     truth = [(source.target(row_of[name], target) if known else None) or "" for name in results.ids]
     return {"id": results.ids, **({target: truth} if known else {}), **task.table(results)}
-
-
-def _split_lines(source: DataSource) -> str:
-    lines = (
-        json.dumps({"id": source.ids[row], "split": split}, ensure_ascii=False)
-        for split, rows in source.splits.items()
-        for row in rows
-    )
-    return "".join(line + "\n" for line in lines)

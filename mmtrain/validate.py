@@ -81,7 +81,7 @@ def _components(config: Mapping[str, object], parts: list[str]) -> Iterator[tupl
 
 def _used(entries: Mapping[str, object], modalities: object) -> list[str]:
     """The entries that a config needs: a modality's own, or that of its kind; all where the data decides."""
-    if not isinstance(modalities, list):
+    if not isinstance(modalities, list) or not modalities:
         return list(entries)
     names = (name if name in entries else compose.kind_of(str(name), list(entries)) for name in modalities)
     return [name for name in dict.fromkeys(names) if name is not None]
@@ -154,7 +154,5 @@ def _together(config: Mapping[str, object], faulty: set[str]) -> Iterator[Fault]
     warmup, steps = (settings.get("schedule") or {}).get("warmup_steps", 0), trainer["max_steps"]
     if steps is not None and warmup > steps:
         yield Fault("schedule.warmup_steps", f"found {warmup}, expected at most `trainer.max_steps` (={steps}).")
-    joined = str((settings.get("fusion") or {}).get("_target_")) == "mmtrain.fusion.none.NoFusion"
-    classified = str((settings.get("task") or {}).get("_target_")).startswith("mmtrain.tasks.classification.")
-    if joined and classified and len(modalities or ()) > 1:
+    if compose.unjoined(settings) and len(modalities or ()) > 1:
         yield Fault("fusion", "none does not join modalities; with several, choose another: `mmtrain list fusion`.")

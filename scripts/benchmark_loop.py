@@ -15,24 +15,17 @@ import argparse
 import contextlib
 import copy
 import io
-import os
-import platform
 import statistics
 import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from torch import nn
-from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
+from plain_loop import plain
+from side_by_side import Contestant, machine, markdown, race, ratio, rows_of
 
 from mmtrain import compose, seeding, training
 from mmtrain.build import build, settings_of
-from mmtrain.contracts import Batch, Signal, Target
-from mmtrain.data.dataset import Data
 from mmtrain.device import choose
 from mmtrain.interrupt import StopFlag
 from mmtrain.loop import rest, steps_of_epoch, train_step
@@ -67,31 +60,6 @@ TINY = (
     "reader.image.channels=1",
     "width=16",
 )
-WARMUP_STEPS = 3
-
-
-@dataclass
-class Contestant:
-    """A loop that is asked for one step after another; each gives its loss."""
-
-    name: str
-    steps: Iterator[float]
-    seconds: list[float] = field(default_factory=list)  # a step, one entry a round
-    losses: list[float] = field(default_factory=list)
-
-    def warm_up(self) -> None:
-        self.losses += [next(self.steps) for _ in range(WARMUP_STEPS)]
-
-    def race(self, steps: int) -> None:
-        _wait()
-        start = time.perf_counter()
-        self.losses += [next(self.steps) for _ in range(steps)]
-        _wait()
-        self.seconds.append((time.perf_counter() - start) / steps)
-
-    @property
-    def step(self) -> float:
-        return statistics.median(self.seconds)
 
 
 class Listener(Meter):
@@ -116,49 +84,6 @@ def ours(run: Run) -> Iterator[float]:
             yield listener.loss
 
 
-def plain(data: Data, model: nn.Module, device: torch.device, seed: int) -> Iterator[float]:
-    """A loop as one writes it by hand for one experiment."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LR, weight_decay=0)
-    rows = data.source.splits["train"]
-    model.train()
-    epoch = 0
-    while True:
-        order = torch.randperm(len(rows), generator=seeding.generator(seed, epoch, "order")).tolist()
-        for start in range(0, len(order), BATCH_SIZE):
-            batch = plain_batch(data, [rows[number] for number in order[start : start + BATCH_SIZE]], device)
-            logits = model(batch)
-            loss = F.cross_entropy(logits, batch.targets["label"].values)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            yield loss.item()
-        epoch += 1
-
-
-def plain_batch(data: Data, rows: Sequence[int], device: torch.device) -> Batch:
-    """Reads, pads and stacks complete rows: no missing modality, no weights, no skipped rows."""
-    signals = {}
-    for name, reader in data.readers.items():
-        values = [reader.read(cell, row) for row in rows if (cell := data.source.cell(row, name)) is not None]
-        if data.spec.signals[name].length > 1:
-            stacked = pad_sequence(values, batch_first=True)
-            mask = torch.arange(stacked.shape[1]) < torch.tensor([len(one) for one in values])[:, None]
-        else:
-            stacked, mask = torch.stack(values), torch.ones(len(rows), 1, dtype=torch.bool)
-        signals[name] = Signal(stacked.to(device), mask.to(device))
-    labels = [data.targets["label"].encode(data.source.target(row, "label") or "") for row in rows]
-    everyone = torch.ones(len(rows), dtype=torch.bool, device=device)
-    return Batch(
-        signals=signals,
-        targets={"label": Target(torch.tensor(labels, device=device), everyone)},
-        ids=[data.source.ids[row] for row in rows],
-        keys=torch.zeros(0),
-        weight=torch.zeros(0),
-        rows=dict.fromkeys(signals),
-    )
-
-
 def prepared(folder: Path, *overrides: str) -> Run:
     """A run of mmtrain, ready for its first step; its first weights depend on the overrides only."""
     config = compose.compose([*overrides, f"output_dir={folder}"])
@@ -175,34 +100,11 @@ def pair(folder: Path, *overrides: str) -> list[Contestant]:
     model = copy.deepcopy(run.state.model)
     return [
         Contestant("mmtrain", ours(run)),
-        Contestant("plain loop", plain(run.data, model, run.compute.device, run.settings.seed)),
+        Contestant(
+            "plain loop",
+            plain(run.data, model, run.compute.device, seed=run.settings.seed, batch_size=BATCH_SIZE, lr=LR),
+        ),
     ]
-
-
-def race(contestants: Sequence[Contestant], *, rounds: int, steps: int) -> None:
-    """Rounds in turn, every second one in reverse order; all start warm."""
-    for contestant in contestants:
-        contestant.warm_up()
-    for number in range(rounds):
-        for contestant in contestants if number % 2 == 0 else reversed(contestants):
-            contestant.race(steps)
-
-
-def ratio(one: Contestant, other: Contestant) -> tuple[float, float, float]:
-    """How many times as fast `one` is: lowest, median and highest of the rounds."""
-    ratios = [theirs / mine for mine, theirs in zip(one.seconds, other.seconds, strict=True)]
-    return min(ratios), statistics.median(ratios), max(ratios)
-
-
-def rows_of(title: str, contestants: Sequence[Contestant], reference: Contestant) -> list[list[str]]:
-    """Table rows of one race."""
-    rows = []
-    for contestant in contestants:
-        low, middle, high = ratio(contestant, reference)
-        against = "1" if contestant is reference else f"{middle:.3f} ({low:.3f} to {high:.3f})"
-        speed = BATCH_SIZE / contestant.step
-        rows.append([title, contestant.name, f"{1e3 * contestant.step:,.1f}", f"{speed:,.0f}", against])
-    return rows
 
 
 def overhead(tiny: Sequence[Contestant]) -> str:
@@ -216,40 +118,10 @@ def overhead(tiny: Sequence[Contestant]) -> str:
 
 def difference(contestants: Sequence[Contestant], steps: int) -> str:
     """Whether both loops have learned the same."""
-    losses = [list(zip(one.losses, other.losses, strict=True))[:steps] for one, other in [contestants]]
-    worst = max(abs(mine - theirs) / abs(theirs) for mine, theirs in losses[0])
-    return f"losses of the two loops over their first {len(losses[0])} steps differ by at most {worst:.0e}, relative"
-
-
-def machine(device: str) -> Mapping[str, str]:
-    """What the numbers depend on."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    load = f", load before the start {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    return {
-        "machine": f"{cores} cores, {_processor()}{load}",
-        "device": torch.cuda.get_device_name() if device.startswith("cuda") else device,
-        "software": f"torch {torch.__version__}, {torch.get_num_threads()} threads, Python {platform.python_version()}",
-    }
-
-
-def markdown(rows: Sequence[Sequence[str]], notes: Sequence[str]) -> str:
-    """The table and what belongs to it."""
-    header = ["question", "loop", "ms a step", "samples/s", "speed against the first or plain loop"]
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-    lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in [header, *rows]]
-    lines.insert(1, ["-" * width for width in widths])
-    return "\n".join(["| " + " | ".join(line) + " |" for line in lines] + ["", *(f"- {note}" for note in notes), ""])
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-
-
-def _wait() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    one, other = contestants
+    losses = list(zip(one.losses, other.losses, strict=True))[:steps]
+    worst = max(abs(mine - theirs) / abs(theirs) for mine, theirs in losses)
+    return f"losses of the two loops over their first {len(losses)} steps differ by at most {worst:.0e}, relative"
 
 
 def main() -> None:
@@ -282,9 +154,9 @@ def main() -> None:
         race(ways, rounds=given.rounds, steps=given.steps)
     table = markdown(
         [
-            *rows_of("ResNet18 + LSTM + mel CNN", full, full[1]),
-            *rows_of("tiny model", tiny, tiny[1]),
-            *rows_of("number format, mmtrain", ways, ways[0]),
+            *rows_of("ResNet18 + LSTM + mel CNN", full, full[1], batch_size=BATCH_SIZE),
+            *rows_of("tiny model", tiny, tiny[1], batch_size=BATCH_SIZE),
+            *rows_of("number format, mmtrain", ways, ways[0], batch_size=BATCH_SIZE),
         ],
         [
             f"goal: mmtrain at .97 of the plain loop or more; found {ratio(*full)[1]:.3f}",

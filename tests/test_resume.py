@@ -208,21 +208,24 @@ def test_only_an_open_ended_run_can_be_made_longer(tmp_path: Path) -> None:
     require_open_end(tiny.config(tmp_path, "schedule=constant"), {"trainer.epochs": "9"})
 
 
-def test_a_longer_run_under_a_constant_rate_is_the_same_as_one_planned_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_longer_run_under_a_constant_rate_is_the_same_as_one_planned_so(tmp_path: Path) -> None:
     """One epoch, then resumed for a second one, equals two epochs from the start."""
     planned = tiny.train(tmp_path / "planned", "schedule=constant")
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "_finish", _die)  # a run that has ended is not made longer
-        with pytest.raises(Killed):
-            tiny.train(tmp_path, "schedule=constant", "trainer.epochs=1")
-    folder = resumed(only_run(tmp_path), "trainer.epochs=2")
+    folder = resumed(tiny.train(tmp_path, "schedule=constant", "trainer.epochs=1"), "trainer.epochs=2")
     tiny.assert_same_end(folder, planned, LAST)
 
 
-def _die(run: Run) -> None:
-    raise Killed
+def test_a_run_killed_while_it_tests_tests_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Path) -> None:
+    """Killed after the test's row was written and before the run was done: the row is not there twice."""
+
+    def deadly(*arguments: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "write_table", deadly)
+        with pytest.raises(Killed):
+            tiny.train(tmp_path, *HARD)
+    tiny.assert_same_end(resumed(only_run(tmp_path)), whole, LAST)
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import random
 import numpy as np
 import torch
 
-from mmtrain.seeding import generator, key, seeded
+from mmtrain.seeding import generator, key, seed_step, seeded
 
 
 def test_keys_are_those_of_sha256() -> None:
@@ -41,3 +41,13 @@ def test_a_seeded_block_leaves_the_global_generators_alone() -> None:
 
     assert draws() == without
     assert inside == again
+
+
+def test_a_seeded_step_draws_what_torch_seeded_alike_draws() -> None:
+    """The quicker way to seed gives the same numbers."""
+    with torch.random.fork_rng(devices=[]):
+        seed_step(torch.device("cpu"), 1, "step")
+        ours = torch.rand(3)
+        torch.manual_seed(key(1, "step"))
+
+        assert torch.equal(ours, torch.rand(3))

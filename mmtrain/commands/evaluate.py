@@ -15,6 +15,7 @@ OPTIONS = {
     "checkpoint": "best (by validation; the default), last, or the number of a step that was kept",
     "output": "also write the predictions of every row into this .csv or .jsonl file",
     "device": "auto, cpu, cuda, cuda:1 or mps; the run's own where it is not given",
+    "on_bad_sample": "error or skip (list it) at a cell that cannot be read; the run's own where it is not given",
     "dataset.path": "the table, where it lies elsewhere now",
     "dataset.data_root": "the folder of the media files, where they lie elsewhere now",
     "output_dir": "where `last` is looked up; outputs where it is not given",
@@ -31,8 +32,6 @@ def run(arguments: list[str]) -> None:
         changes=changes_of(given),
     )
     results, columns = trained.results(trained.source(), given.get("split", "test"))
-    for name, reason in results.skipped:
-        say(f"skipped {name}: {reason}")
     say(f"step {trained.step}, {len(results.ids):,} rows")
     for name, value in {**trained.task.metrics(results), "loss": results.loss}.items():
         say(f"{name} {value:.4g}")

@@ -18,6 +18,7 @@ OPTIONS = {
     "data_root": "the folder that media paths are relative to; the folder of the table where it is not given",
     "checkpoint": "best (by validation; the default), last, or the number of a step that was kept",
     "device": "auto, cpu, cuda, cuda:1 or mps; the run's own where it is not given",
+    "on_bad_sample": "error or skip (list it) at a cell that cannot be read; the run's own where it is not given",
     "output_dir": "where `last` is looked up; outputs where it is not given",
 }
 

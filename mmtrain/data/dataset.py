@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmtrain import seeding
-from mmtrain.contracts import Cell, DataSpec, Draw, SignalSpec, TargetSpec
+from mmtrain.contracts import DataSpec, Draw
 from mmtrain.data.collate import Sample
+from mmtrain.data.fitting import (
+    ReaderFactory,
+    build_reader,
+    choose,
+    fit_signal,
+    fit_target,
+    listed,
+    make_target,
+    refuse_unknown,
+)
 from mmtrain.data.targets import TargetReader, target_reader
-from mmtrain.errors import CheckpointError, ConfigError, DataError
+from mmtrain.errors import CheckpointError, DataError
 from mmtrain.protocols import DataSource, Reader
-from mmtrain.suggest import did_you_mean
 
 OnBadSample = Literal["error", "skip"]
-ReaderFactory = Callable[[str], Reader]
-PREDICT = "predict"  # the one split whose rows need no target
-_NAME = re.compile(r"\w[\w-]*")
 
 
 @dataclass(frozen=True)
@@ -64,14 +69,14 @@ class Data:
             ConfigError: An unknown modality or target, or one without a fitting reader.
             DataError: A modality or target that the rows do not bear out.
         """
-        names = _choose(source, modalities)
+        names = choose(source, modalities)
         train = source.splits.get("train", ())
         if not train:
             raise DataError(f"no training rows; the splits are {', '.join(source.splits)} ({source.split_origin}).")
-        built = {name: _build(source, readers, name) for name in names}
-        signals = {name: _fit(source, reader, name, train) for name, reader in built.items()}
-        targets = {name: _target(source, kind, name) for name, kind in target_kinds.items()}
-        target_specs = {name: _fit_target(source, reader, name, train) for name, reader in targets.items()}
+        built = {name: build_reader(source, readers, name) for name in names}
+        signals = {name: fit_signal(source, reader, name, train) for name, reader in built.items()}
+        targets = {name: make_target(source, kind, name) for name, kind in target_kinds.items()}
+        target_specs = {name: fit_target(source, reader, name, train) for name, reader in targets.items()}
         return cls(source, built, targets, DataSpec(signals, target_specs, dict(source.ceilings)), on_bad_sample)
 
     @classmethod
@@ -92,12 +97,12 @@ class Data:
             CheckpointError: A reader cannot take its part of the spec.
         """
         if not any(name in source.kinds for name in spec.signals):
-            raise DataError(f"none of the modalities {', '.join(spec.signals)} is there; found {_list(source.kinds)}.")
+            raise DataError(f"none of the modalities {', '.join(spec.signals)} is there; found {listed(source.kinds)}.")
         built = {}
         for name, signal in spec.signals.items():
             if source.kinds.get(name, signal.kind) != signal.kind:
                 raise DataError(f"`{name}` is {source.kinds[name]} here; the model was trained on {signal.kind}.")
-            built[name] = _build(source, readers, name)
+            built[name] = build_reader(source, readers, name)
             try:
                 built[name].restore(signal)
             except ValueError as error:
@@ -106,7 +111,7 @@ class Data:
         for name, reader in targets.items():
             reader.restore(spec.targets[name])
             if name in source.targets:
-                _refuse_unknown(source, reader, name)
+                refuse_unknown(source, reader, name)
         return cls(source, built, targets, spec, on_bad_sample)
 
     def sample(self, draw: Draw, train: bool) -> Sample:
@@ -129,7 +134,8 @@ class Data:
                     column.append(self._read(draw, name, train))
                 except DataError as error:
                     if self.on_bad_sample == "error":
-                        raise
+                        hint = "mend the file, or leave such rows out with `on_bad_sample=skip`"
+                        raise DataError(f"{str(error).rstrip('.')}; {hint}.") from None
                     column.append(None)
                     bad.setdefault(place, str(error))
         return [
@@ -174,101 +180,3 @@ class Data:
     def _encode(self, row: int, name: str) -> int | None:
         value = self.source.target(row, name) if name in self.source.targets else None
         return None if value is None else self.targets[name].encode(value)
-
-
-def _choose(source: DataSource, modalities: Sequence[str] | None) -> list[str]:
-    names = list(source.kinds if modalities is None else modalities)
-    if not names:
-        found = "is empty" if modalities is not None else "is null, and the data has none"
-        raise ConfigError(f"`modalities` {found}; the data has {_list(source.kinds)}.")
-    for name in names:
-        if name not in source.kinds:
-            hint = did_you_mean(name, source.kinds)
-            raise ConfigError(f"`modalities`: no '{name}' in the data; it has {_list(source.kinds)}.{hint}")
-        if not _NAME.fullmatch(name) or hasattr(nn.ModuleDict(), name):
-            raise DataError(
-                f"modality '{name}': the name is also that of a part of the network, so it is made of letters, digits,"
-                " '_' and '-', and no method of torch's ModuleDict; rename the column, or leave it out of `modalities`."
-            )
-    if len(set(names)) < len(names):
-        raise ConfigError(f"`modalities` (={names}) names one twice.")
-    return names
-
-
-def _build(source: DataSource, readers: Mapping[str, ReaderFactory], name: str) -> Reader:
-    if name not in readers:
-        raise ConfigError(f"modality `{name}` has no reader; choose one with `reader/{name}=default`.")
-    reader = readers[name](name)
-    kind = source.kinds.get(name, reader.kind)
-    if reader.kind != kind:
-        raise ConfigError(f"`reader.{name}` reads {reader.kind}, but `{name}` is {kind}.")
-    return reader
-
-
-def _fit(source: DataSource, reader: Reader, name: str, train: Sequence[int]) -> SignalSpec:
-    present = [row for row in train if source.present(row, name)]
-    if not present:
-        raise DataError(f"`{name}` is missing in all {len(train):,} training rows; leave it out of `modalities`.")
-    current: int | None = None
-
-    def cells() -> Iterator[Cell]:
-        nonlocal current
-        for current in present:
-            cell = source.cell(current, name)
-            if cell is not None:
-                yield cell
-        current = None  # what is wrong now is wrong with all of them
-
-    try:
-        return reader.fit(cells())
-    except (ValueError, OSError) as error:
-        place = f"`{name}`" if current is None else source.place(current, name)
-        raise DataError(f"{place}: {error}.") from None
-
-
-def _target(source: DataSource, kind: str, name: str) -> TargetReader:
-    if name not in source.targets:
-        hint = did_you_mean(name, source.targets)
-        raise ConfigError(f"the task wants the target `{name}`; the data has {_list(source.targets)}.{hint}")
-    try:
-        return target_reader(kind, name)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-
-
-def _fit_target(source: DataSource, reader: TargetReader, name: str, train: Sequence[int]) -> TargetSpec:
-    labelled = [row for split, rows in source.splits.items() if split != PREDICT for row in rows]
-    blank = [row for row in labelled if source.target(row, name) is None]
-    if blank:
-        rows = f"{len(blank):,} of {len(labelled):,} rows have no `{name}`"
-        raise DataError(f"{rows}: {_places(source, blank)}; fill the cells in, or take the rows out of the table.")
-    try:
-        spec = reader.fit(value for row in train if (value := source.target(row, name)) is not None)
-    except ValueError as error:
-        raise DataError(f"{error}.") from None
-    _refuse_unknown(source, reader, name)
-    return spec
-
-
-def _refuse_unknown(source: DataSource, reader: TargetReader, name: str) -> None:
-    unknown, message = [], ""
-    for row in (row for rows in source.splits.values() for row in rows):
-        value = source.target(row, name)
-        try:
-            if value is not None:
-                reader.encode(value)
-        except ValueError as error:
-            unknown.append(row)
-            message = message or str(error)
-    if unknown:
-        count = f"{len(unknown):,} such rows, none in training"
-        raise DataError(f"{_places(source, unknown)}: {message} {count}; mend the labels or add training rows.")
-
-
-def _places(source: DataSource, rows: Sequence[int]) -> str:
-    more = f" and {len(rows) - 5:,} more" if len(rows) > 5 else ""
-    return ", ".join(source.place(row) for row in rows[:5]) + more
-
-
-def _list(names: Mapping[str, str] | Sequence[str]) -> str:
-    return ", ".join(names) or "none"

@@ -1,10 +1,10 @@
 """Attention over modalities: a weighted sum whose weights depend on what each modality holds.
 
 s_m = v^T tanh(U p_m) / √A, p_m = P_m n(h_m); w = softmax over the present modalities and one learned token;
-z = MLP(sum_m w_m p_m + w_0 p_0). The additive score of Bahdanau et al. 2014, https://arxiv.org/abs/1409.0473, as TorchMultimodal's
-AttentionFusionModule pools modalities. Differs: each score reads its own modality only, so an absent one cannot leak
-through the scores of the others; and the scores are scaled. The hidden layer lets the modalities interact beyond their
-weights.
+z = MLP(sum_m w_m p_m + w_0 p_0). The additive score of Bahdanau et al. 2014, https://arxiv.org/abs/1409.0473, as
+TorchMultimodal's AttentionFusionModule pools modalities. Differs: each score reads its own modality only, so an absent
+one cannot leak through the scores of the others; and the scores are scaled. The hidden layer lets the modalities
+interact beyond their weights.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ def test_a_bad_cell_is_named(prepare):
     """File, row and modality, and what the reader found."""
     rows = [*ROWS[:2], ROWS[2] | {"size": b"?"}, ROWS[3]]
 
-    with pytest.raises(DataError, match=r"^rows:2 \(size\): could not convert string to float: b'\?'$"):
+    with pytest.raises(DataError, match=r"^rows:2 \(size\): could not convert string to float: b'\?'; mend the file"):
         prepare(rows).sample(Draw(2, 0), train=False)
 
 

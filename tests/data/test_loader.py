@@ -98,7 +98,7 @@ def test_a_bad_cell_surfaces_in_one_line(make_data, num_workers):
     arriving = batches(data, sequential(range(3), batch_size=2), train=False, num_workers=num_workers)
 
     assert next(arriving).ids == ["s0", "s1"]
-    with pytest.raises(DataError, match=r"^rows:2 \(size\): an unlucky number$"):
+    with pytest.raises(DataError, match=r"^rows:2 \(size\): an unlucky number; mend the file, or leave such rows"):
         next(arriving)
 
 
