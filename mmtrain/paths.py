@@ -50,10 +50,10 @@ def safe_read(root: Path, value: str, *, max_bytes: int) -> bytes:
         ValueError: As in `safe_path`, or the file has more than `max_bytes`.
     """
     with safe_path(root, value).open("rb") as file:
-        data = file.read(max_bytes + 1)
-    if len(data) > max_bytes:
-        raise ValueError(f"{value[:80]!r} has more than {max_bytes:,} bytes")
-    return data
+        size = os.fstat(file.fileno()).st_size
+        if size > max_bytes:
+            raise ValueError(f"{value[:80]!r} has {size:,} bytes, more than {max_bytes:,}")
+        return file.read(size)  # no more, should it be growing
 
 
 def safe_size(root: Path, value: str, folders: set[str]) -> int:

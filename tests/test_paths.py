@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmtrain.paths import safe_path, safe_size
+from mmtrain.paths import safe_path, safe_read, safe_size
 
 
 @pytest.fixture
@@ -108,3 +108,10 @@ def test_a_folder_is_known_only_once_it_is_found_inside(root):
     assert folders == set()
     safe_size(root, "images/a.png", folders)
     assert folders == {"images"}
+
+
+def test_a_file_is_read_up_to_a_limit(root):
+    """Five bytes of five are given; with a limit of four, none is read."""
+    assert safe_read(root, "images/a.png", max_bytes=5) == b"12345"
+    with pytest.raises(ValueError, match=r"'images/a\.png' has 5 bytes, more than 4"):
+        safe_read(root, "images/a.png", max_bytes=4)
