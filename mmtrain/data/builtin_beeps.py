@@ -13,7 +13,7 @@ import wave
 import numpy as np
 from numpy.typing import NDArray
 
-SAMPLE_RATE = 4000
+SAMPLE_RATE = 2000
 SECONDS = 1.0
 _SHORTEST, _GAP, _RAMP = 0.03, 0.05, 0.004  # seconds: of a beep, between beeps, of its fade in and out
 
@@ -28,7 +28,7 @@ def beep_clip(count: int, random: np.random.RandomState) -> bytes:
     starts = before + np.concatenate([[0.0], np.cumsum(lengths[:-1] + between)])
 
     time = np.arange(int(SECONDS * SAMPLE_RATE)) / SAMPLE_RATE  # [T]
-    clip, pitch = random.uniform(-0.01, 0.01, len(time)), random.uniform(400, 1600)
+    clip, pitch = random.uniform(-0.01, 0.01, len(time)), random.uniform(200, 800)
     for start, length in zip(starts, lengths, strict=True):
         inside = slice(*np.searchsorted(time, (start, start + length)))
         since = time[inside] - start
