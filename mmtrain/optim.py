@@ -68,10 +68,9 @@ class Cosine:
         self.total_steps, self.warmup_steps, self.final = total_steps, round(warmup * total_steps), final
 
     def __call__(self, step: int) -> float:
-        if step < self.warmup_steps:
-            return (step + 1) / self.warmup_steps
-        done = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
-        return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+        done = _share_done(step, self.total_steps, self.warmup_steps)
+        fall = 0.5 * (1 + math.cos(math.pi * done))
+        return self.final + (1 - self.final) * fall if step >= self.warmup_steps else (step + 1) / self.warmup_steps
 
 
 class Linear:
@@ -83,10 +82,13 @@ class Linear:
         self.total_steps, self.warmup_steps, self.final = total_steps, round(warmup * total_steps), final
 
     def __call__(self, step: int) -> float:
-        if step < self.warmup_steps:
-            return (step + 1) / self.warmup_steps
-        done = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
-        return 1 - (1 - self.final) * min(1.0, done)
+        done = _share_done(step, self.total_steps, self.warmup_steps)
+        return 1 - (1 - self.final) * done if step >= self.warmup_steps else (step + 1) / self.warmup_steps
+
+
+def _share_done(step: int, total_steps: int, warmup_steps: int) -> float:
+    """How much of the steps after the warm-up is done, 0 to 1."""
+    return min(1.0, max(0, step - warmup_steps) / max(1, total_steps - warmup_steps))
 
 
 class Constant:

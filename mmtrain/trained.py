@@ -177,6 +177,16 @@ def read_config(folder: Path, config_dir: Path | None, changes: Mapping[str, str
     return config
 
 
+def open_run(given: Mapping[str, str]) -> TrainedRun:
+    """The run that the arguments of a verb name."""
+    return TrainedRun(
+        paths.find_run(given["run"], Path(given.get("output_dir", "outputs"))),
+        config_dir=Path(given["config-dir"]) if "config-dir" in given else None,
+        which=given.get("checkpoint", "best"),
+        changes=changes_of(given),
+    )
+
+
 def changes_of(given: Mapping[str, str]) -> dict[str, str]:
     """The config keys among the options of a verb."""
     return {name: value for name, value in given.items() if name in RESUMABLE}

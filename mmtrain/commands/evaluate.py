@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmtrain import paths
 from mmtrain.arguments import parse
 from mmtrain.record import write_table
 from mmtrain.report import say
-from mmtrain.trained import TrainedRun, changes_of
+from mmtrain.trained import open_run
 
 OPTIONS = {
     "split": "train, val or test; test where it is not given",
@@ -25,12 +24,7 @@ OPTIONS = {
 def run(arguments: list[str]) -> None:
     """Evaluates."""
     given = parse("evaluate", arguments, positional=("run",), options=OPTIONS)
-    trained = TrainedRun(
-        paths.find_run(given["run"], Path(given.get("output_dir", "outputs"))),
-        config_dir=Path(given["config-dir"]) if "config-dir" in given else None,
-        which=given.get("checkpoint", "best"),
-        changes=changes_of(given),
-    )
+    trained = open_run(given)
     results, columns = trained.results(trained.source(), given.get("split", "test"))
     say(f"step {trained.step}, {len(results.ids):,} rows")
     for name, value in {**trained.task.metrics(results), "loss": results.loss}.items():

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmtrain import paths
 from mmtrain.arguments import parse
 from mmtrain.data.table import TableSource
 from mmtrain.errors import ConfigError
 from mmtrain.record import write_table
 from mmtrain.report import say
-from mmtrain.trained import TrainedRun, changes_of
+from mmtrain.trained import open_run
 
 OPTIONS = {
     "input": "a .csv, .tsv or .jsonl table with the columns of the modalities; one left out counts as missing",
@@ -29,12 +28,7 @@ def run(arguments: list[str]) -> None:
     if "input" not in given:
         raise ConfigError("predict needs a table: mmtrain predict RUN input=new.csv")
     table = Path(given["input"])
-    trained = TrainedRun(
-        paths.find_run(given["run"], Path(given.get("output_dir", "outputs"))),
-        config_dir=Path(given["config-dir"]) if "config-dir" in given else None,
-        which=given.get("checkpoint", "best"),
-        changes=changes_of(given),
-    )
+    trained = open_run(given)
     source = TableSource.for_prediction(
         str(table), kinds=trained.kinds, data_root=given.get("data_root"), target=trained.task.target
     )
