@@ -64,14 +64,14 @@ def test_shares_of_a_batch_are_equally_many_and_cover_it() -> None:
 
 
 def test_two_processes_equal_one(tmp_path: Path) -> None:
-    """20 steps on two processes: every loss and every evaluation within 1e-5 of those of one process."""
+    """20 steps on two processes: losses and scores agree with those of one process to 1e-5."""
     one = tiny.rows(finished(tmp_path / "one", PLAIN, processes=1))
     two = tiny.rows(finished(tmp_path / "two", PLAIN))
 
     assert [row["kind"] for row in one] == [row["kind"] for row in two]
     for first, second in zip(one, two, strict=True):
         for name in set(first) - {"kind", "split"}:
-            assert second[name] == pytest.approx(first[name], rel=1e-5), (first["step"], name)
+            assert second[name] == pytest.approx(first[name], rel=1e-5, abs=1e-6), (first["step"], name)
 
 
 def sparse_table(folder: Path) -> Path:
