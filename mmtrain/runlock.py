@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from mmtrain.errors import ConfigError
 
@@ -14,6 +15,8 @@ try:
     import fcntl
 except ImportError:  # Windows has no flock: two processes in one folder are not noticed there
     fcntl = None  # type: ignore[assignment]  # a module, or None where there is none
+
+_held: set[TextIO] = set()
 
 
 @contextmanager
@@ -33,4 +36,18 @@ def locked(folder: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()
-        yield
+        _held.add(file)
+        try:
+            yield
+        finally:
+            _held.remove(file)
+
+
+def _let_go() -> None:
+    """A worker that reads data is a copy of this process; it must not hold the lock of a run that was killed."""
+    for file in _held:
+        file.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
