@@ -146,7 +146,6 @@ def test_both_readmes_have_the_same_headings_commands_and_links() -> None:
     assert levels[0] == levels[1]
     assert codes[0] == codes[1]
     assert links[0] == links[1]
-    assert [text.count("\n<!-- results -->\n") for text in (english, chinese)] == [1, 1]
 
 
 def test_both_readmes_show_the_same_tree_and_rows() -> None:
@@ -203,7 +202,7 @@ def test_every_encoder_fusion_and_reader_is_described() -> None:
 
 def test_every_exit_code_is_listed() -> None:
     page = text_of(ROOT / "docs" / "training.md")
-    codes = {kind.code for kind in vars(errors).values() if isinstance(kind, type)} | {0, 130, 143}
+    codes = {kind.code for kind in vars(errors).values() if isinstance(kind, type)} | {0, 130, 141, 143}
 
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)} == codes
 
