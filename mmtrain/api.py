@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmtrain import check, compose, training
+from mmtrain import check, compose, paths, training
 from mmtrain.errors import ConfigError
 from mmtrain.trained import TrainedRun
 
@@ -35,7 +35,5 @@ def load(folder: Path | str, *, config_dir: Path | str | None = None, checkpoint
         config_dir: The folder of own YAML files that the run was made with, if it was.
         checkpoint: `best`, `last`, or the number of a step.
     """
-    from mmtrain import paths
-
     run = paths.find_run(str(folder), Path("outputs"))
     return TrainedRun(run, config_dir=None if config_dir is None else Path(config_dir), which=checkpoint)

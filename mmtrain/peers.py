@@ -25,8 +25,8 @@ _TIMEOUT = timedelta(seconds=120)
 class Peers:
     """This process among `size` of the run; alone, every call returns at once."""
 
-    def __init__(self, rank: int = 0, size: int = 1, local_size: int = 1) -> None:
-        self.rank, self.size, self.local_size = rank, size, local_size
+    def __init__(self, rank: int = 0, size: int = 1) -> None:
+        self.rank, self.size = rank, size
         self._control: distributed.ProcessGroup | None = None
 
     @property
@@ -101,7 +101,7 @@ def joined(device: torch.device | None = None) -> Iterator[Peers]:
     if size == 1 or distributed.is_initialized():
         yield Peers()
         return
-    peers = Peers(int(os.environ["RANK"]), size, int(os.environ.get("LOCAL_WORLD_SIZE", size)))
+    peers = Peers(int(os.environ["RANK"]), size)
     on_gpu = device is not None and device.type == "cuda"
     distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=_TIMEOUT)
     if on_gpu:

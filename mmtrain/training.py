@@ -100,7 +100,7 @@ def without_initial_weights(config: Config) -> Config:
 
 @contextmanager
 def _process(settings: RunSettings) -> Iterator[tuple[Compute, Peers, StopFlag]]:
-    """Device, peers and signal handlers; turns what only the whole process can run out of into one line."""
+    """Where this process computes, with whom, and whether a signal has asked it to stop."""
     with ExitStack() as stack:
         compute = choose(
             settings.device,

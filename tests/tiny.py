@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -68,8 +67,3 @@ def assert_same_end(one: Path, other: Path, step: int) -> None:
     states = [json.loads((f / "checkpoints" / f"step_{step:08d}" / "state.json").read_text()) for f in (one, other)]
     assert states[0] == states[1]
     assert rows(one) == rows(other)
-
-
-def ids_of(batches: Sequence[Sequence[str]]) -> list[str]:
-    """All ids of some batches, in order."""
-    return [name for batch in batches for name in batch]
