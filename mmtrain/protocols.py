@@ -63,14 +63,22 @@ class Reader(Protocol):
     def restore(self, spec: SignalSpec) -> None:
         """Takes a spec learned earlier in place of `fit`."""
 
-    def read(self, cell: Cell, key: int | None) -> Tensor:
-        """One sample: values of shape [T, *spec.shape] where spec.length > 1, else spec.shape.
-
-        `key` seeds the augmentation of a training row; None reads without augmentation.
+    def decode(self, cell: Cell) -> Tensor:
+        """What the cell holds, the same at every call: what may be kept, and what an augmentation works on.
 
         Raises:
             ValueError: The cell cannot be decoded; the message says what was found, without naming the row.
         """
+
+    def finish(self, values: Tensor) -> Tensor:
+        """One decoded sample as the encoder gets it: shape [T, *spec.shape] where spec.length > 1, else spec.shape."""
+
+
+class Augment(Protocol):
+    """Changes the decoded samples of training rows; built as factory(spec: SignalSpec)."""
+
+    def __call__(self, values: Tensor, key: int) -> Tensor:
+        """A changed copy of what `Reader.decode` gave; equal keys change it equally."""
 
 
 class Encoder(Protocol):

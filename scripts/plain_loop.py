@@ -40,7 +40,9 @@ def plain_batch(data: Data, rows: Sequence[int], device: torch.device) -> Batch:
     """Reads, pads and stacks complete rows: no missing modality, no weights, no skipped rows."""
     signals = {}
     for name, reader in data.readers.items():
-        values = [reader.read(cell, row) for row in rows if (cell := data.source.cell(row, name)) is not None]
+        values = [
+            reader.finish(reader.decode(cell)) for row in rows if (cell := data.source.cell(row, name)) is not None
+        ]
         if data.spec.signals[name].length > 1:
             stacked = pad_sequence(values, batch_first=True)
             mask = torch.arange(stacked.shape[1]) < torch.tensor([len(one) for one in values])[:, None]

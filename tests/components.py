@@ -12,7 +12,8 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from mmtrain.contracts import Signal, SignalSpec, Tokens
+from mmtrain.contracts import Cell, Signal, SignalSpec, Tokens
+from mmtrain.protocols import Reader
 
 TESTS = Path(__file__).resolve().parent
 CONFIGS = TESTS.parent / "configs"
@@ -67,6 +68,11 @@ class Shipped:
     def build(self, *facts: object, seed: int = 0) -> nn.Module:
         torch.manual_seed(seed)
         return self.target(*facts, **{key: value for key, value in self.node.items() if key != "_target_"})
+
+
+def read(reader: Reader, cell: Cell) -> Tensor:
+    """A cell as the encoder gets it, without augmentation."""
+    return reader.finish(reader.decode(cell))
 
 
 def make_signal(spec: SignalSpec, steps: Sequence[int], *, payload: float = 0) -> Signal:

@@ -84,7 +84,7 @@ class AudioReader:
             raise ValueError(f"the sample rate of `{self.name}` is {spec.sample_rate} Hz")
         self.sample_rate, self.length = spec.sample_rate, spec.length
 
-    def read(self, cell: Cell, key: int | None) -> Tensor:
+    def decode(self, cell: Cell) -> Tensor:
         """The first `seconds` of the sound: [T].
 
         Raises:
@@ -104,6 +104,10 @@ class AudioReader:
         if rate != self.sample_rate:
             values = _resampler(rate, self.sample_rate)(values)
         return values[: self.length]
+
+    def finish(self, values: Tensor) -> Tensor:
+        """The samples as they are."""
+        return values
 
 
 def _without_tag(data: bytes) -> bytes:

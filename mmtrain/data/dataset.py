@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from torch import Tensor
@@ -12,6 +12,7 @@ from mmtrain import seeding
 from mmtrain.contracts import DataSpec, Draw
 from mmtrain.data.collate import Sample
 from mmtrain.data.fitting import (
+    AugmentFactory,
     ReaderFactory,
     build_reader,
     choose,
@@ -23,7 +24,7 @@ from mmtrain.data.fitting import (
 )
 from mmtrain.data.targets import TargetReader, target_reader
 from mmtrain.errors import CheckpointError, DataError
-from mmtrain.protocols import DataSource, Reader
+from mmtrain.protocols import Augment, DataSource, Reader
 
 OnBadSample = Literal["error", "skip"]
 
@@ -38,6 +39,7 @@ class Data:
         targets: By target name.
         spec: What encoders, heads and task are built from.
         on_bad_sample: `error` ends the run at a cell that cannot be read, `skip` gives its row weight 0 and lists it.
+        augments: By modality, what changes its training samples; a modality left out is not changed.
     """
 
     source: DataSource
@@ -45,6 +47,7 @@ class Data:
     targets: Mapping[str, TargetReader]
     spec: DataSpec
     on_bad_sample: OnBadSample = "error"
+    augments: Mapping[str, Augment] = field(default_factory=dict)
 
     @classmethod
     def prepare(
@@ -55,6 +58,7 @@ class Data:
         modalities: Sequence[str] | None,
         target_kinds: Mapping[str, str],
         on_bad_sample: OnBadSample = "error",
+        augments: Mapping[str, AugmentFactory] | None = None,
     ) -> Data:
         """Learns vocabularies, sizes and classes from the training rows, and checks the targets of every row.
 
@@ -64,6 +68,7 @@ class Data:
             modalities: Those to use, in order; None: all that the source has.
             target_kinds: The kind of each target to read, by name.
             on_bad_sample: As in the class.
+            augments: A factory for each modality whose training samples are to be changed.
 
         Raises:
             ConfigError: An unknown modality or target, or one without a fitting reader.
@@ -77,7 +82,8 @@ class Data:
         signals = {name: fit_signal(source, reader, name, train) for name, reader in built.items()}
         targets = {name: make_target(source, kind, name) for name, kind in target_kinds.items()}
         target_specs = {name: fit_target(source, reader, name, train) for name, reader in targets.items()}
-        return cls(source, built, targets, DataSpec(signals, target_specs, dict(source.ceilings)), on_bad_sample)
+        spec = DataSpec(signals, target_specs, dict(source.ceilings))
+        return cls(source, built, targets, spec, on_bad_sample, _built(augments, spec))
 
     @classmethod
     def restore(
@@ -87,6 +93,7 @@ class Data:
         readers: Mapping[str, ReaderFactory],
         spec: DataSpec,
         on_bad_sample: OnBadSample = "error",
+        augments: Mapping[str, AugmentFactory] | None = None,
     ) -> Data:
         """Reads another source as the one that `spec` was learned from.
 
@@ -112,7 +119,7 @@ class Data:
             reader.restore(spec.targets[name])
             if name in source.targets:
                 refuse_unknown(source, reader, name)
-        return cls(source, built, targets, spec, on_bad_sample)
+        return cls(source, built, targets, spec, on_bad_sample, _built(augments, spec))
 
     def sample(self, draw: Draw, train: bool) -> Sample:
         """Reads one row, as in `samples`."""
@@ -172,11 +179,19 @@ class Data:
             return None
         try:
             cell = self.source.cell(draw.row, name)
-            key = seeding.key(draw.key, name) if train else None
-            return None if cell is None else self.readers[name].read(cell, key)
+            if cell is None:
+                return None
+            values = self.readers[name].decode(cell)
+            if train and name in self.augments:
+                values = self.augments[name](values, seeding.key(draw.key, name))
+            return self.readers[name].finish(values)
         except (ValueError, OSError) as error:
             raise DataError(f"{self.source.place(draw.row, name)}: {error}") from None
 
     def _encode(self, row: int, name: str) -> int | None:
         value = self.source.target(row, name) if name in self.source.targets else None
         return None if value is None else self.targets[name].encode(value)
+
+
+def _built(augments: Mapping[str, AugmentFactory] | None, spec: DataSpec) -> dict[str, Augment]:
+    return {name: make(spec.signals[name]) for name, make in (augments or {}).items() if name in spec.signals}

@@ -10,10 +10,11 @@ from torch import nn
 from mmtrain.contracts import Cell, SignalSpec, TargetSpec
 from mmtrain.data.targets import TargetReader, target_reader
 from mmtrain.errors import ConfigError, DataError
-from mmtrain.protocols import DataSource, Reader
+from mmtrain.protocols import Augment, DataSource, Reader
 from mmtrain.suggest import did_you_mean
 
 ReaderFactory = Callable[[str], Reader]
+AugmentFactory = Callable[[SignalSpec], Augment]
 _NAME = re.compile(r"\w[\w-]*")
 PREDICT = "predict"  # the one split whose rows need no target
 

@@ -104,8 +104,8 @@ class ImageReader:
             raise ValueError(f"shape {list(spec.shape)} is not [{self.channels}, height, width]")
         self.size = spec.shape[1], spec.shape[2]
 
-    def read(self, cell: Cell, key: int | None) -> Tensor:
-        """The picture: [C,H,W].
+    def decode(self, cell: Cell) -> Tensor:
+        """The picture at its final size: [C,H,W] uint8.
 
         Raises:
             ValueError: No picture of a known format, a damaged one, or one beyond the limits.
@@ -131,7 +131,11 @@ class ImageReader:
             else:
                 image = image.resize((width, height), Image.Resampling.BILINEAR)
         values = torch.from_numpy(np.array(image)).view(height, width, self.channels)  # [H,W,C] uint8
-        return values.permute(2, 0, 1).float().div_(255).sub_(self._mean).div_(self._std).contiguous()  # [C,H,W]
+        return values.permute(2, 0, 1)  # [C,H,W]
+
+    def finish(self, values: Tensor) -> Tensor:
+        """The picture as floats: [C,H,W] uint8 -> float32, (value in 0..1 - `mean`) / `std`."""
+        return values.float().div_(255).sub_(self._mean).div_(self._std).contiguous()
 
     def _open(self, cell: Cell) -> Image.Image:
         """Reads the header only."""

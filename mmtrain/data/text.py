@@ -90,10 +90,14 @@ class TextReader:
         self.max_length = spec.length
         self._ids = {word: number for number, word in enumerate(spec.vocabulary)}
 
-    def read(self, cell: Cell, key: int | None) -> Tensor:
+    def decode(self, cell: Cell) -> Tensor:
         """The ids of the first `max_length` words: [T] int64, T at least 1."""
         ids = [self._ids.get(word, 1) for word in islice(self.words(cell), self.max_length)]
         return torch.tensor(ids or [1])
+
+    def finish(self, values: Tensor) -> Tensor:
+        """The ids as they are."""
+        return values
 
     def words(self, cell: Cell) -> Iterator[str]:
         """The words of a text, one by one, as they enter the vocabulary.

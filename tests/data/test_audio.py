@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mmtrain.contracts import SignalSpec
 from mmtrain.data.audio import AudioReader
+from tests.components import read
 
 RATE = 8000
 PCM_16 = (1, 16)
@@ -52,7 +53,7 @@ def test_wav_is_read_as_libsndfile_reads_it(form: str, subtype: str, channels: i
     data = encode(samples, form, subtype)
     expected, _ = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
 
-    values = reader().read(data, None)
+    values = read(reader(), data)
 
     assert values.dtype == torch.float32
     torch.testing.assert_close(values, torch.from_numpy(expected.mean(axis=1)), rtol=0, atol=1e-7)
@@ -71,14 +72,14 @@ def test_wav_is_read_as_libsndfile_reads_it(form: str, subtype: str, channels: i
 )
 def test_the_loudest_stored_value_is_one(kind: tuple[int, int], body: bytes, expected: list[float]):
     """Integers are divided by their range, floats are taken as they are."""
-    assert reader().read(wav(body, kind=kind), None).tolist() == expected
+    assert read(reader(), wav(body, kind=kind)).tolist() == expected
 
 
 @pytest.mark.parametrize(("form", "subtype"), COMPRESSED)
 def test_compressed_formats_give_the_tone_back(form: str, subtype: str):
     """As exactly as the format keeps it, away from the edges: to the step of 16 bits, or a fifth of its loudness."""
     tolerance = 1e-4 if form == "FLAC" else 0.1
-    values = reader().read(encode(tone(8000), form, subtype), None)
+    values = read(reader(), encode(tone(8000), form, subtype))
 
     assert len(values) == 8000
     assert (values - torch.from_numpy(tone(8000)))[1000:7000].abs().max().item() < tolerance
@@ -86,7 +87,7 @@ def test_compressed_formats_give_the_tone_back(form: str, subtype: str):
 
 def test_channels_become_their_mean():
     """0.5 on the left and -0.25 on the right make 0.125."""
-    assert reader().read(wav(struct.pack("<2f", 0.5, -0.25), kind=(3, 32), channels=2), None).tolist() == [0.125]
+    assert read(reader(), wav(struct.pack("<2f", 0.5, -0.25), kind=(3, 32), channels=2)).tolist() == [0.125]
 
 
 @pytest.mark.parametrize("rate", [8000, 11_025, 44_100, 48_000, 192_000])
@@ -94,7 +95,7 @@ def test_every_rate_ends_at_the_one_wanted(rate: int):
     """A quarter of a second of a low tone is the same tone at 16 kHz, away from the edges."""
     data = encode(tone(rate // 4, rate=rate), "WAV", "FLOAT", rate)
 
-    values = reader(sample_rate=16_000).read(data, None)
+    values = read(reader(sample_rate=16_000), data)
 
     assert len(values) == pytest.approx(4000, abs=1)
     assert (values[200:3800] - torch.from_numpy(tone(4000, rate=16_000))[200:3800]).abs().max().item() < 0.01
@@ -105,7 +106,7 @@ def test_the_window_is_the_start():
     samples = tone(3 * RATE)
     short = reader(seconds=0.5)
 
-    values = short.read(encode(samples, "WAV", "FLOAT"), None)
+    values = read(short, encode(samples, "WAV", "FLOAT"))
 
     assert short.fit([]) == SignalSpec("audio", "audio", length=RATE // 2, sample_rate=RATE)
     assert values.tolist() == samples[: RATE // 2].tolist()
@@ -113,7 +114,7 @@ def test_the_window_is_the_start():
 
 def test_a_resampled_window_is_no_longer_than_said():
     """Rounding at odd rates must not exceed the length in the spec."""
-    values = reader(seconds=0.1, sample_rate=16_000).read(encode(tone(22_050), rate=22_050), None)
+    values = read(reader(seconds=0.1, sample_rate=16_000), encode(tone(22_050), rate=22_050))
 
     assert len(values) == 1600
 
@@ -122,12 +123,12 @@ def test_only_the_window_of_a_long_file_is_decoded():
     """What follows the window is not even looked at: here it is nan."""
     body = np.concatenate([tone(RATE), np.full(RATE, np.nan, np.float32)])
 
-    assert reader().read(wav(body.tobytes(), kind=(3, 32)), None).isfinite().all()
+    assert read(reader(), wav(body.tobytes(), kind=(3, 32))).isfinite().all()
 
 
 def test_silence_is_a_sound():
     """Zeros are legal values."""
-    assert reader().read(wav(b"\0\0" * 8), None).tolist() == [0.0] * 8
+    assert read(reader(), wav(b"\0\0" * 8)).tolist() == [0.0] * 8
 
 
 def test_a_tag_before_the_sound_is_skipped():
@@ -135,7 +136,7 @@ def test_a_tag_before_the_sound_is_skipped():
     tag = b"ID3\x04\x00\x00" + bytes([0, 0, 1, 2]) + b"x" * 130  # sizes count 7 bits a byte: 1 * 128 + 2
     data = encode(tone(), "FLAC", "PCM_16")
 
-    assert torch.equal(reader().read(tag + data, None), reader().read(data, None))
+    assert torch.equal(read(reader(), tag + data), read(reader(), data))
 
 
 def test_chunks_before_the_samples_are_skipped():
@@ -143,7 +144,7 @@ def test_chunks_before_the_samples_are_skipped():
     plain = wav(struct.pack("<2h", 1, 2))
     extra = plain[:12] + b"LIST" + struct.pack("<I", 3) + b"abc\0" + plain[12:]
 
-    assert reader().read(extra, None).tolist() == reader().read(plain, None).tolist()
+    assert read(reader(), extra).tolist() == read(reader(), plain).tolist()
 
 
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
@@ -153,7 +154,7 @@ def test_a_truncated_file_is_refused(form: str, subtype: str, share: float):
     data = encode(tone(8000), form, subtype)
 
     with pytest.raises(ValueError, match=r"truncated|damaged|no WAV"):
-        reader().read(data[: int(share * len(data))], None)
+        read(reader(), data[: int(share * len(data))])
 
 
 @pytest.mark.parametrize(
@@ -177,14 +178,14 @@ def test_a_truncated_file_is_refused(form: str, subtype: str, share: float):
 def test_a_broken_header_is_refused(data: bytes, message: str):
     """The message says what was found."""
     with pytest.raises(ValueError, match=message):
-        reader().read(data, None)
+        read(reader(), data)
 
 
 @pytest.mark.parametrize("tag", [0x0002, 0x0011, 0x0006, 0x0055, 0xFFFE])
 def test_wav_that_is_neither_pcm_nor_float_is_refused(tag: int):
     """The ADPCM decoders of libsndfile have had holes; such a file never reaches them."""
     with pytest.raises(ValueError, match=f"format tag {tag:#x} at 4 bits"):
-        reader().read(wav(b"\0" * 64, kind=(tag, 4), channels=2), None)
+        read(reader(), wav(b"\0" * 64, kind=(tag, 4), channels=2))
 
 
 @pytest.mark.parametrize("form", ["AIFF", "CAF", "AU", "W64"])
@@ -194,32 +195,32 @@ def test_formats_outside_the_list_stay_closed(form: str):
 
     for disguised in (data, b"ID3\x04\0\0\0\0\0\0" + data):
         with pytest.raises(ValueError, match="no WAV, FLAC, Ogg or MP3"):
-            reader().read(disguised, None)
+            read(reader(), disguised)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
 def test_samples_that_are_not_finite_are_refused(value: float):
     """Also what is finite in 64 bits and not in 32."""
     with pytest.raises(ValueError, match="nan or infinite"):
-        reader().read(wav(struct.pack("<2d", 0, value), kind=(3, 64)), None)
+        read(reader(), wav(struct.pack("<2d", 0, value), kind=(3, 64)))
 
 
 def test_a_signalling_nan_is_refused_without_a_warning():
     """Arithmetic on these bits warns, where a quiet nan passes."""
     with pytest.raises(ValueError, match="nan or infinite"):
-        reader().read(wav(b"\x01\x00\x80\x7f", kind=(3, 32)), None)
+        read(reader(), wav(b"\x01\x00\x80\x7f", kind=(3, 32)))
 
 
 def test_a_rate_that_needs_a_giant_kernel_is_refused():
     """44,101 and 16,000 have no common factor: the resampler would need gigabytes."""
     with pytest.raises(ValueError, match="a rate of 44101 Hz cannot be brought to 16000 Hz"):
-        reader(sample_rate=16_000).read(wav(b"\0\0" * 8, rate=44_101), None)
+        read(reader(sample_rate=16_000), wav(b"\0\0" * 8, rate=44_101))
 
 
 def test_a_long_file_is_refused_unread():
     """The limit is a setting."""
     with pytest.raises(ValueError, match=r"more than `max_bytes` \(=10\)"):
-        AudioReader("audio", max_bytes=10).read(wav(b"\0\0" * 8), None)
+        read(AudioReader("audio", max_bytes=10), wav(b"\0\0" * 8))
 
 
 def test_a_window_of_one_sample_is_refused():
@@ -234,7 +235,7 @@ def test_a_restored_reader_reads_as_the_spec_says():
 
     restored.restore(SignalSpec("audio", "audio", length=100, sample_rate=RATE))
 
-    assert restored.read(wav(b"\1\0" * 200), None).shape == (100,)
+    assert read(restored, wav(b"\1\0" * 200)).shape == (100,)
 
 
 def test_a_spec_without_a_rate_is_refused():

@@ -10,7 +10,7 @@ from mmtrain.errors import CheckpointError, ConfigError, DataError
 
 
 class NumberReader:
-    """Reads `b"3"` as [3.0]; in training the key decides what is added."""
+    """Reads `b"3"` as [3.0]."""
 
     kind = "number"
 
@@ -24,8 +24,16 @@ class NumberReader:
         if spec.shape == (0,):
             raise ValueError("shape [0] is empty")
 
-    def read(self, cell, key):
-        return torch.tensor([float(cell) + (0 if key is None else key % 1000)])
+    def decode(self, cell):
+        return torch.tensor([float(cell)])
+
+    def finish(self, values):
+        return values
+
+
+def shift(spec):
+    """An augmentation: the key decides what is added."""
+    return lambda values, key: values + key % 1000
 
 
 ROWS = [
@@ -87,7 +95,7 @@ def test_a_sample_holds_what_its_row_has(prepare):
 
 def test_augmentation_follows_from_the_draw(prepare):
     """The same draw gives the same sample, another key another; evaluation gives the plain one."""
-    data = prepare()
+    data = prepare(augments={"size": shift})
 
     def size(key, train=True):
         return data.sample(Draw(0, key), train).values["size"].item()

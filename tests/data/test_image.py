@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mmtrain.contracts import SignalSpec
 from mmtrain.data.image import ImageReader
+from tests.components import read
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 GROUND = (128, 128, 128)  # what a mean of 0.5 is
@@ -51,7 +52,7 @@ def header_only(width: int, height: int) -> bytes:
 
 def test_pixels_arrive_channels_first_and_scaled():
     """Byte 255 becomes 1 and byte 0 becomes -1 under mean 0.5 and std 0.5."""
-    values = ImageReader("image", size=2).read(encode(halves(size=2)), None)
+    values = read(ImageReader("image", size=2), encode(halves(size=2)))
 
     assert values.dtype == torch.float32
     assert values.tolist() == [[[1, -1], [1, -1]], [[-1, 1], [-1, 1]], [[-1, -1], [-1, -1]]]
@@ -61,13 +62,13 @@ def test_mean_and_std_go_by_channel():
     """(1 - 0.5) / 0.25 = 2 for red, (0 - 0.1) / 0.2 = -0.5 for green, (0 - 0) / 1 = 0 for blue."""
     reader = ImageReader("image", size=1, mean=[0.5, 0.1, 0.0], std=[0.25, 0.2, 1.0])
 
-    assert reader.read(encode(Image.new("RGB", (1, 1), RED)), None).flatten().tolist() == pytest.approx([2, -0.5, 0])
+    assert read(reader, encode(Image.new("RGB", (1, 1), RED))).flatten().tolist() == pytest.approx([2, -0.5, 0])
 
 
 @pytest.mark.parametrize("form", ["PNG", "BMP", "GIF", "WEBP", "JPEG"])
 def test_every_format_is_read(form: str):
     """A plain grey picture comes out the same from each."""
-    values = ImageReader("image", size=16).read(encode(Image.new("RGB", (16, 16), (128, 128, 128)), form), None)
+    values = read(ImageReader("image", size=16), encode(Image.new("RGB", (16, 16), (128, 128, 128)), form))
 
     assert values.flatten().tolist() == pytest.approx([2 * 128 / 255 - 1] * 768, abs=0.02)
 
@@ -86,7 +87,7 @@ def test_every_format_is_read(form: str):
 )
 def test_every_mode_becomes_rgb_on_white(image: Image.Image, expected: list[int]):
     """Depth goes to 8 bits, what is transparent shows white."""
-    assert bytes_of(ImageReader("image", size=1).read(encode(image), None)) == [[expected]]
+    assert bytes_of(read(ImageReader("image", size=1), encode(image))) == [[expected]]
 
 
 def test_a_palette_with_a_transparent_entry_shows_white_there():
@@ -94,21 +95,21 @@ def test_a_palette_with_a_transparent_entry_shows_white_there():
     image = halves().quantize(4)
     clear = image.getpixel((0, 0))
 
-    row = bytes_of(ImageReader("image", size=8).read(encode(image, transparency=clear), None))[0]
+    row = bytes_of(read(ImageReader("image", size=8), encode(image, transparency=clear)))[0]
 
     assert (row[0], row[7]) == ([255, 255, 255], [0, 255, 0])
 
 
 def test_cmyk_becomes_rgb():
     """Print pictures keep their colour: no ink is white."""
-    values = ImageReader("image", size=8).read(encode(Image.new("CMYK", (8, 8), (0, 0, 0, 0)), "JPEG"), None)
+    values = read(ImageReader("image", size=8), encode(Image.new("CMYK", (8, 8), (0, 0, 0, 0)), "JPEG"))
 
     assert values.min().item() > 0.98
 
 
 def test_one_channel_is_grey():
     """Red has a luma of 76."""
-    values = ImageReader("image", size=1, channels=1).read(encode(Image.new("RGB", (1, 1), RED)), None)
+    values = read(ImageReader("image", size=1, channels=1), encode(Image.new("RGB", (1, 1), RED)))
 
     assert bytes_of(values) == [[[76]]]
 
@@ -118,7 +119,7 @@ def test_a_photograph_is_turned_upright():
     exif = Image.Exif()
     exif[0x0112] = 6
 
-    values = bytes_of(ImageReader("image", size=8).read(encode(halves(), exif=exif), None))
+    values = bytes_of(read(ImageReader("image", size=8), encode(halves(), exif=exif)))
 
     assert (values[0][0], values[7][0]) == (list(RED), list(GREEN))
 
@@ -128,7 +129,7 @@ def test_the_first_frame_of_an_animation_is_read():
     frames = [Image.new("RGB", (4, 4), RED), Image.new("RGB", (4, 4), GREEN)]
     data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
 
-    assert bytes_of(ImageReader("image", size=1).read(data, None)) == [[list(RED)]]
+    assert bytes_of(read(ImageReader("image", size=1), data)) == [[list(RED)]]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_another_shape_is_squashed_cropped_or_padded(resize: str, expected: list
     image = Image.new("RGB", (32, 16), RED)
     image.paste(GREEN, (16, 0, 32, 16))
 
-    values = bytes_of(ImageReader("image", size=16, resize=resize).read(encode(image), None))
+    values = bytes_of(read(ImageReader("image", size=16, resize=resize), encode(image)))
 
     rows = [0, 15] if len(expected) == 2 else [0, 7, 8, 15]
     assert [[tuple(values[row][column]) for column in (0, 15)] for row in rows] == expected
@@ -156,8 +157,8 @@ def test_cropping_keeps_the_middle():
     image.paste(GREEN, (8, 0, 24, 16))
     cropped, squashed = (ImageReader("image", size=16, resize=resize) for resize in ("crop", "squash"))
 
-    assert bytes_of(cropped.read(encode(image), None))[0][0] == list(GREEN)
-    assert bytes_of(squashed.read(encode(image), None))[0][0] == list(RED)
+    assert bytes_of(read(cropped, encode(image)))[0][0] == list(GREEN)
+    assert bytes_of(read(squashed, encode(image)))[0][0] == list(RED)
 
 
 def test_height_comes_before_width():
@@ -165,7 +166,7 @@ def test_height_comes_before_width():
     reader = ImageReader("image", size=[2, 6])
 
     assert reader.fit([]).shape == (3, 2, 6)
-    assert reader.read(encode(halves()), None).shape == (3, 2, 6)
+    assert read(reader, encode(halves())).shape == (3, 2, 6)
 
 
 def test_a_large_jpeg_decoded_small_looks_the_same():
@@ -174,7 +175,7 @@ def test_a_large_jpeg_decoded_small_looks_the_same():
     small = encode(halves().resize((1024, 1024)).resize((16, 16), Image.Resampling.BILINEAR))
     reader = ImageReader("image", size=16)
 
-    assert (reader.read(big, None) - reader.read(small, None)).abs().max().item() < 0.15
+    assert (read(reader, big) - read(reader, small)).abs().max().item() < 0.15
 
 
 def test_without_a_size_the_training_pictures_decide():
@@ -213,7 +214,7 @@ def test_a_truncated_file_is_refused(form: str, share: float):
     data = encode(noise(), form)
 
     with pytest.raises(ValueError, match=r"damaged picture|no JPEG"):
-        ImageReader("image").read(data[: int(share * len(data))], None)
+        read(ImageReader("image"), data[: int(share * len(data))])
 
 
 @pytest.mark.parametrize(
@@ -232,14 +233,14 @@ def test_a_truncated_file_is_refused(form: str, share: float):
 def test_what_is_no_picture_is_refused(data: bytes, message: str):
     """Formats outside the list stay closed, whatever the name of the file says."""
     with pytest.raises(ValueError, match=message):
-        ImageReader("image").read(data, None)
+        read(ImageReader("image"), data)
 
 
 @pytest.mark.parametrize(("width", "height"), [(10_001, 10_000), (20_000, 20_000), (2**31 - 1, 1)])
 def test_a_bomb_is_refused_from_its_header(width: int, height: int):
     """The file holds no pixels at all, so that decoding it would give another message."""
     with pytest.raises(ValueError, match="more than `max_pixels`"):
-        ImageReader("image").read(header_only(width, height), None)
+        read(ImageReader("image"), header_only(width, height))
 
 
 def test_the_limits_are_settings():
@@ -247,15 +248,15 @@ def test_the_limits_are_settings():
     data = encode(noise())
 
     with pytest.raises(ValueError, match=r"48 x 40 pixels are more than `max_pixels` \(=1,000\)"):
-        ImageReader("image", max_pixels=1000).read(data, None)
+        read(ImageReader("image", max_pixels=1000), data)
     with pytest.raises(ValueError, match=r"more than `max_bytes` \(=100\)"):
-        ImageReader("image", max_bytes=100).read(data, None)
+        read(ImageReader("image", max_bytes=100), data)
 
 
 def test_text_is_refused():
     """A text cell in a picture column."""
     with pytest.raises(ValueError, match=r"got the text 'cat\.png'"):
-        ImageReader("image").read("cat.png", None)
+        read(ImageReader("image"), "cat.png")
 
 
 @pytest.mark.parametrize(
@@ -281,7 +282,7 @@ def test_a_restored_reader_reads_the_stored_size():
 
     reader.restore(SignalSpec("image", "image", shape=(3, 4, 5)))
 
-    assert reader.read(encode(noise()), None).shape == (3, 4, 5)
+    assert read(reader, encode(noise())).shape == (3, 4, 5)
 
 
 def test_a_spec_with_other_channels_is_refused():

@@ -17,8 +17,8 @@ from mmtrain.data.plan import sequential, uniform
 from mmtrain.errors import DataError
 
 
-class NoisyReader:
-    """Reads a number and, in training, adds noise that follows from the key; some numbers misbehave."""
+class MoodyReader:
+    """Reads a number; some misbehave."""
 
     kind = "number"
 
@@ -31,7 +31,7 @@ class NoisyReader:
     def restore(self, spec):
         pass
 
-    def read(self, cell, key):
+    def decode(self, cell):
         if cell == b"13":
             raise ValueError("an unlucky number")
         if cell == b"66":
@@ -43,8 +43,15 @@ class NoisyReader:
             raise RuntimeError("a mistake")
         if cell == b"88":
             threading.Event().wait()
-        noise = torch.zeros(1) if key is None else torch.rand(1, generator=torch.Generator().manual_seed(key))
-        return noise + float(cell)
+        return torch.tensor([float(cell)])
+
+    def finish(self, values):
+        return values
+
+
+def noise(spec):
+    """An augmentation that adds noise that follows from the key."""
+    return lambda values, key: values + torch.rand(1, generator=torch.Generator().manual_seed(key))
 
 
 @pytest.fixture
@@ -53,7 +60,8 @@ def make_data(make_source):
         rows = [{"size": b"%d" % number, "label": "xy"[row % 2]} for row, number in enumerate(numbers)]
         return Data.prepare(
             make_source(rows, {"size": "number"}),
-            readers={"size": NoisyReader},
+            readers={"size": MoodyReader},
+            augments={"size": noise},
             modalities=None,
             target_kinds={"label": "class"},
             on_bad_sample=on_bad_sample,

@@ -5,6 +5,7 @@ import torch
 
 from mmtrain.contracts import SignalSpec
 from mmtrain.data.text import LONGEST_WORD, TextReader
+from tests.components import read
 
 
 def words(text: str) -> list[str]:
@@ -58,7 +59,7 @@ def test_a_rare_word_is_unknown():
     reader = TextReader("text", min_count=2)
     reader.fit(["red red blue"])
 
-    assert reader.read("red blue", None).tolist() == [2, 1]
+    assert read(reader, "red blue").tolist() == [2, 1]
 
 
 def test_a_text_is_cut_at_its_start_window():
@@ -66,7 +67,7 @@ def test_a_text_is_cut_at_its_start_window():
     reader = TextReader("text", max_length=2)
     reader.fit(["a b c"])
 
-    assert reader.read("c b a", None).tolist() == [4, 3]
+    assert read(reader, "c b a").tolist() == [4, 3]
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "🙂🙂", "?!", "\ud800"])
@@ -75,7 +76,7 @@ def test_a_text_without_words_is_one_unknown_word(text: str):
     reader = TextReader("text")
     reader.fit(["word"])
 
-    ids = reader.read(text, None)
+    ids = read(reader, text)
 
     assert ids.tolist() == [1]
     assert ids.dtype == torch.int64
@@ -94,7 +95,7 @@ def test_an_endless_word_never_enters_the_vocabulary():
     spec = reader.fit(["x" * (LONGEST_WORD + 1) + " fine"])
 
     assert spec.vocabulary[2:] == ("fine",)
-    assert reader.read("x" * 100_000, None).tolist() == [1]
+    assert read(reader, "x" * 100_000).tolist() == [1]
 
 
 def test_a_restored_reader_reads_as_the_fitted_one():
@@ -106,7 +107,7 @@ def test_a_restored_reader_reads_as_the_fitted_one():
     restored.restore(spec)
 
     text = "four two one five three"
-    assert restored.read(text, None).tolist() == fitted.read(text, None).tolist()
+    assert read(restored, text).tolist() == read(fitted, text).tolist()
 
 
 def test_no_usable_word_is_refused():
