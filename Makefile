@@ -4,6 +4,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/installed
+# One process a core, each with one thread of torch.
+PYTEST := $(BIN)/python -m pytest --numprocesses=auto --durations=20
 
 # Threads of torch that wait give their core up: on a busy machine they would otherwise take it from those that work.
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -19,10 +21,10 @@ demo: $(READY)  ## train on the built-in pictures, sounds and sentences, then sc
 	$(BIN)/mmtrain evaluate last
 
 test: check  ## check, and every test that takes seconds; prints the 20 slowest
-	$(BIN)/python -m pytest -m "not slow" --durations=20
+	$(PYTEST) -m "not slow"
 
 test-all: check  ## check, and all tests, those of minutes included
-	$(BIN)/python -m pytest --durations=20
+	$(PYTEST)
 
 check: $(READY)  ## lint, formatting and types
 	$(BIN)/ruff check

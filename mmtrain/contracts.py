@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-Cell = str | bytes
-"""One cell of a table as a reader gets it: the text itself, or the content of a media file."""
+Cell = str | bytes | tuple[str | bytes | None, ...]
+"""What a row holds of a modality, as a reader gets it: a text, or the content of a media file.
+
+A modality of several columns is a tuple of these in their order, None where one is blank; a `tabular` one always is.
+"""
 
 
 @dataclass(frozen=True)

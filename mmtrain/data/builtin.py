@@ -110,7 +110,7 @@ class BuiltinSource:
         self.targets = ("label",)
         self.notes = ()
         self.split_origin = "built in, balanced; no picture, sound or sentence in two splits"
-        self._cells: list[dict[str, Cell]] = []
+        self._cells: list[dict[str, str | bytes]] = []
         self._labels: list[str] = []
         ids: list[str] = []
         splits: dict[str, range] = {}
@@ -142,7 +142,7 @@ class BuiltinSource:
 
     def _draw(
         self, rows: list[_Row], split: str, pictures: Mapping[int, list[bytes]], random: np.random.RandomState
-    ) -> list[dict[str, Cell]]:
+    ) -> list[dict[str, str | bytes]]:
         """Cells of the rows; pictures and sentences are used in turn."""
         first, last = _PICTURES[split]
         used: Counter[int] = Counter()
@@ -151,7 +151,7 @@ class BuiltinSource:
             said = sentences(row.direction, split, self._variant.step)
             pool = pictures[row.digit]
             pool = pool[round(first * len(pool)) : round(last * len(pool))]
-            cell: dict[str, Cell] = {
+            cell: dict[str, str | bytes] = {
                 "text": said[number % len(said)],
                 "image": pool[used[row.digit] % len(pool)],
             }

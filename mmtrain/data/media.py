@@ -13,6 +13,8 @@ def content(cell: Cell, *, max_bytes: int) -> bytes:
     """
     if isinstance(cell, str):
         raise ValueError(f"expected the content of a file, got the text {cell[:40]!r}")
+    if isinstance(cell, tuple):
+        raise ValueError(f"expected the content of one file, got {len(cell)} columns")
     if not cell:
         raise ValueError("the file is empty")
     if len(cell) > max_bytes:

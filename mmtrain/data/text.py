@@ -105,7 +105,8 @@ class TextReader:
         Raises:
             ValueError: The cell is the content of a file.
         """
-        if isinstance(cell, bytes):
-            raise ValueError("expected text, got the content of a file")
+        if not isinstance(cell, str):
+            found = "the content of a file" if isinstance(cell, bytes) else f"{len(cell)} columns"
+            raise ValueError(f"expected text, got {found}")
         text = unicodedata.normalize("NFKC", cell).replace("’", "'")
         return (match.group() for match in _WORD.finditer(text.lower() if self.lowercase else text))
