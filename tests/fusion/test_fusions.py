@@ -24,7 +24,7 @@ FORMULAS: dict[type[nn.Module], tuple[dict[str, int], Callable[[int], int]]] = {
     SumFusion: ({"hidden_size": H}, lambda m: m * (D**2 + 3 * D) + (D + 1) * H + (H + 1) * D),
     AttentionFusion: (
         {"attention_size": A, "hidden_size": H},
-        lambda m: m * (D**2 + 3 * D) + D + A * (D + 2) + (D + 1) * H + (H + 1) * D,
+        lambda m: m * (D**2 + 3 * D) + D + A * (2 * D + 2) + (D + 1) * H + (H + 1) * D,
     ),
     AttentivePoolingFusion: (
         {"num_queries": Q, "hidden_size": H},
@@ -52,6 +52,16 @@ def plain(fusion: nn.Module) -> nn.Module:
             part.forward = lambda values: values
     fusion.mlp = nn.Identity()
     return fusion
+
+
+def additive(fusion: AttentionFusion) -> nn.Module:
+    """Scores of 2 tanh(p + q), and a token of 0."""
+    fusion.token.data.zero_()
+    nn.init.ones_(fusion.keys.weight)
+    nn.init.zeros_(fusion.keys.bias)
+    nn.init.ones_(fusion.query.weight)
+    nn.init.constant_(fusion.score.weight, 2.0)
+    return plain(fusion)
 
 
 @pytest.mark.parametrize("strategy", list(FORMULAS), ids=lambda strategy: strategy.__name__)
@@ -98,24 +108,28 @@ def test_sum_is_a_mean_over_the_present(second: list[float] | None, expected: li
 
 
 def test_attention_weighs_by_additive_scores():
-    """Scores v tanh(u h) with v = 2, u = 1: 2 tanh(1), 2 tanh(-1) and 0 for the token of value 0."""
-    fusion = plain(AttentionFusion("ab", 1, attention_size=1))
-    fusion.token.data.zero_()
-    nn.init.ones_(fusion.score[0].weight)
-    nn.init.zeros_(fusion.score[0].bias)
-    nn.init.constant_(fusion.score[2].weight, 2.0)
-    fused = fusion(vectors([1.0], [-1.0]))
+    """Scores v tanh(u p + w q) with v = 2, u = w = 1 for p = 2, 1 and the token's 0: their mean, the query, is 1."""
+    fusion = additive(AttentionFusion("ab", 1, attention_size=1))
+    fused = fusion(vectors([2.0], [1.0]))
 
-    up, down = math.exp(2 * math.tanh(1)), math.exp(-2 * math.tanh(1))
-    total = up + down + 1
-    torch.testing.assert_close(fused.weights, torch.tensor([[up / total, down / total]]))
-    torch.testing.assert_close(fused.pooled, torch.tensor([[(up - down) / total]]))
+    first, second, token = (math.exp(2 * math.tanh(value + 1)) for value in (2, 1, 0))
+    total = first + second + token
+    torch.testing.assert_close(fused.weights, torch.tensor([[first / total, second / total]]))
+    torch.testing.assert_close(fused.pooled, torch.tensor([[(2 * first + second) / total]]))
+
+
+def test_attention_asks_only_the_present():
+    """Alone with the token of 0, p = 2 makes a query of 1; what the absent modality would hold is in it not at all."""
+    fused = additive(AttentionFusion("ab", 1, attention_size=1))(vectors([2.0], None))
+
+    first, token = math.exp(2 * math.tanh(3)), math.exp(2 * math.tanh(1))
+    torch.testing.assert_close(fused.weights, torch.tensor([[first / (first + token), 0.0]]))
 
 
 def test_attention_shares_out_the_weight_of_an_absent_modality():
     """With equal scores each of two has a third beside the token; alone, one has half."""
     fusion = plain(AttentionFusion("ab", 1))
-    nn.init.zeros_(fusion.score[2].weight)
+    nn.init.zeros_(fusion.score.weight)
 
     torch.testing.assert_close(fusion(vectors([1.0], [2.0])).weights, torch.tensor([[1 / 3, 1 / 3]]))
     torch.testing.assert_close(fusion(vectors([1.0], None)).weights, torch.tensor([[0.5, 0.0]]))
