@@ -18,7 +18,19 @@ PACKAGE = ROOT / "mmtrain"
 
 LAYERS = (
     {"charts", "contracts", "errors", "interrupt", "profiling", "record", "report", "seeding", "suggest", "weights"},
-    {"arguments", "device", "layers", "nonfinite", "optim", "paths", "peers", "protocols", "runlock", "settings"},
+    {
+        "arguments",
+        "blocks",
+        "device",
+        "layers",
+        "nonfinite",
+        "optim",
+        "paths",
+        "peers",
+        "protocols",
+        "runlock",
+        "settings",
+    },
     {"runfolder", "signatures", "spectrogram", "trust"},
     {"data", "encoders", "fusion", "tasks"},
     {"compose", "evaluation", "model", "page", "state"},

@@ -13,10 +13,16 @@ from mmtrain.contracts import Tokens
 from mmtrain.fusion.attention import AttentionFusion
 from mmtrain.fusion.attentive_pooling import AttentivePoolingFusion
 from mmtrain.fusion.concat import ConcatFusion
+from mmtrain.fusion.film import FiLMFusion
+from mmtrain.fusion.gated import GatedFusion
+from mmtrain.fusion.gmu import GMUFusion
+from mmtrain.fusion.low_rank import LowRankFusion
 from mmtrain.fusion.none import NoFusion
+from mmtrain.fusion.product import ProductFusion
 from mmtrain.fusion.sum import SumFusion
+from mmtrain.fusion.tensor import TensorFusion
 
-D, A, H, Q = 8, 5, 6, 3
+D, A, H, Q, P = 8, 5, 6, 3, 2
 
 FORMULAS: dict[type[nn.Module], tuple[dict[str, int], Callable[[int], int]]] = {
     NoFusion: ({}, lambda m: 0),
@@ -26,6 +32,15 @@ FORMULAS: dict[type[nn.Module], tuple[dict[str, int], Callable[[int], int]]] = {
         {"attention_size": A, "hidden_size": H},
         lambda m: m * (D**2 + 3 * D) + D + A * (2 * D + 2) + (D + 1) * H + (H + 1) * D,
     ),
+    GMUFusion: ({}, lambda m: 2 * m * D + m * D**2 + m * (m - 1) * D**2),
+    GatedFusion: ({}, lambda m: 2 * m * D + m * (D**2 + D) + (D**2 + D if m > 1 else 0)),
+    FiLMFusion: ({}, lambda m: D**2 + 3 * D + (m - 1) * 4 * (D**2 + D)),
+    ProductFusion: ({}, lambda m: m * (D**2 + 3 * D)),
+    TensorFusion: (
+        {"projection_size": P, "hidden_size": H},
+        lambda m: m * (2 * D + D * P + P) + ((P + 1) ** m + 1) * H + (H + 1) * D,
+    ),
+    LowRankFusion: ({"rank": Q}, lambda m: 2 * m * D + m * Q * (D + 1) * D + Q + D),
     AttentivePoolingFusion: (
         {"num_queries": Q, "hidden_size": H},
         lambda m: (m + 1 + Q) * D + 2 * m * D + 4 * D + 4 * (D**2 + D) + D**2 + D + (Q * D + 1) * H + (H + 1) * D,
@@ -33,9 +48,9 @@ FORMULAS: dict[type[nn.Module], tuple[dict[str, int], Callable[[int], int]]] = {
 }
 
 
-def vectors(*values: list[float] | None) -> dict[str, Tokens]:
-    """One sample: a single token of each modality a, b, ...; None: absent."""
-    width = len(next(value for value in values if value is not None))
+def vectors(*values: list[float] | None, width: int = 2) -> dict[str, Tokens]:
+    """One sample: a single token of each modality a, b, ...; None: absent, of so many features if all are."""
+    width = next((len(value) for value in values if value is not None), width)
     return {
         name: Tokens(torch.tensor([[value or [9.0] * width]]), torch.tensor([[value is not None]]))
         for name, value in zip("abcd", values, strict=False)
@@ -47,7 +62,8 @@ def plain(fusion: nn.Module) -> nn.Module:
     for name, part in list(fusion.named_modules()):
         if isinstance(part, nn.Linear) and name.startswith("maps"):
             nn.init.eye_(part.weight)
-            nn.init.zeros_(part.bias)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
         if isinstance(part, nn.LayerNorm):
             part.forward = lambda values: values
     fusion.mlp = nn.Identity()
@@ -160,3 +176,102 @@ def test_attentive_pooling_reads_the_mean_where_its_queries_cannot_choose():
 def test_attentive_pooling_refuses_heads_that_do_not_divide_the_width():
     with pytest.raises(ValueError, match=r"`num_heads` \(=4\) must divide `width` \(=6\); try num_heads=3\."):
         AttentivePoolingFusion("ab", 6)
+
+
+def test_gmu_gates_two_modalities_by_a_sigmoid():
+    """σ(ln 3) = 3/4: z = 3/4 tanh(1) + 1/4 tanh(2), the paper's formula."""
+    fusion = plain(GMUFusion("ab", 1))
+    fusion.gates[0].weight.data = torch.tensor([[math.log(3), 0.0]])
+    fused = fusion(vectors([1.0], [2.0]))
+
+    torch.testing.assert_close(fused.pooled.item(), 0.75 * math.tanh(1) + 0.25 * math.tanh(2))
+    torch.testing.assert_close(fused.weights, torch.tensor([[0.75, 0.25]]))
+
+
+def test_gmu_shares_out_the_gate_of_an_absent_modality():
+    fusion = plain(GMUFusion("ab", 1))
+
+    assert fusion(vectors(None, [2.0])).pooled.item() == pytest.approx(math.tanh(2))
+    assert fusion(vectors(None, None, width=1)).pooled.item() == 0
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [([1.0, 0.0], [4.0, 8.0], [3.0, 4.0]), (None, [4.0, 8.0], [4.0, 8.0]), ([1.0, 0.0], None, [1.0, 0.0])],
+    ids=["both", "no gater", "nothing to gate"],
+)
+def test_gated_multiplies_by_the_gate_of_another(first, second, expected):
+    """Gates σ(ln 3) = 3/4 and σ(0) = 1/2 on 4 and 8; all pass where there is no gater, which passes alone."""
+    fusion = plain(GatedFusion("ab", 2))
+    fusion.gate.weight.data = torch.eye(2) * math.log(3)
+    nn.init.zeros_(fusion.gate.bias)
+
+    torch.testing.assert_close(fusion(vectors(first, second)).pooled, torch.tensor([expected]))
+
+
+def test_gated_lets_another_modality_be_the_gater():
+    fusion = plain(GatedFusion("ab", 1, gater="b"))
+    nn.init.zeros_(fusion.gate.weight)
+    nn.init.zeros_(fusion.gate.bias)
+
+    assert fusion(vectors([6.0], [100.0])).pooled.item() == 3.0
+
+
+@pytest.mark.parametrize(("strategy", "key"), [(GatedFusion, "gater"), (FiLMFusion, "conditioner")])
+def test_a_leading_modality_must_be_one_of_the_modalities(strategy: type[nn.Module], key: str):
+    with pytest.raises(ValueError, match=rf"`fusion.{key}`: no modality 'imagee'. Did you mean `image`\?"):
+        strategy(("text", "image"), D, **{key: "imagee"})
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [([9.0, 9.0], [1.0, 2.0], [3.0, 2.0]), (None, [1.0, 2.0], [2.0, 4.0]), ([3.0, 4.0], None, [3.0, 4.0])],
+    ids=["both", "no conditioner", "nothing to condition"],
+)
+def test_film_rescales_and_shifts(first, second, expected):
+    """Δγ = 1, β = (0, -5): y = (1, 2) + relu(2 * (1, 2) + (0, -5)) = (3, 2); Δγ = β = 0: twice (1, 2)."""
+    fusion = plain(FiLMFusion("ab", 2))
+    for part in (fusion.alone, fusion.blocks["b"].outer, fusion.blocks["b"].inner):
+        nn.init.eye_(part.weight)
+        nn.init.zeros_(part.bias)
+    nn.init.zeros_(fusion.blocks["b"].generator.weight)
+    fusion.blocks["b"].generator.bias.data = torch.tensor([1.0, 1.0, 0.0, -5.0])
+    fused = fusion(vectors(first, second))
+
+    torch.testing.assert_close(fused.pooled, torch.tensor([expected]))
+    if second is not None:
+        torch.testing.assert_close(fused.sequence.values[:, fused.spans["b"]], torch.tensor([[expected]]))
+
+
+def test_product_multiplies_what_is_present():
+    fusion = plain(ProductFusion("ab", 1))
+
+    assert fusion(vectors([1.0], [2.0])).pooled.item() == pytest.approx(math.tanh(1) * math.tanh(2))
+    assert fusion(vectors([1.0], None)).pooled.item() == pytest.approx(math.tanh(1))
+    assert fusion(vectors(None, None, width=1)).pooled.item() == 1
+
+
+def test_tensor_has_the_products_of_every_order():
+    """(1, 2, 3) times (1, 5, 7); without the second, what is left of it is its 1."""
+    fusion = plain(TensorFusion("ab", 2, projection_size=2))
+
+    both, alone = fusion(vectors([2.0, 3.0], [5.0, 7.0])), fusion(vectors([2.0, 3.0], None))
+    assert both.pooled.tolist() == [[1.0, 5.0, 7.0, 2.0, 10.0, 14.0, 3.0, 15.0, 21.0]]
+    assert alone.pooled.tolist() == [[1.0, 0.0, 0.0, 2.0, 0.0, 0.0, 3.0, 0.0, 0.0]]
+
+
+def test_tensor_refuses_more_products_than_allowed():
+    with pytest.raises(ValueError, match=r"33\^4 = 1,185,921 products of 128 weights each, .*\(=100,000\)"):
+        TensorFusion("abcd", 128, projection_size=32)
+
+
+@pytest.mark.parametrize(("second", "expected"), [([4.0], 49.5), (None, 21.5)], ids=["both", "one absent"])
+def test_low_rank_adds_up_products_of_factors(second: list[float] | None, expected: float):
+    """(1 + 2*3)(1 + 4) + (3)(3)/2 + 10; without the second (1 + 2*3)(1) + (3)(3)/2 + 10."""
+    fusion = plain(LowRankFusion("ab", 1, rank=2))
+    first = [[1.0, 2.0], [0.0, 1.0]]  # of each rank: the weight of the constant, and that of the feature
+    other = [[1.0, 1.0], [3.0, 0.0]]
+    fusion.factors.data = torch.tensor([first, other]).unsqueeze(-1)
+    fusion.weight.data, fusion.bias.data = torch.tensor([1.0, 0.5]), torch.tensor([10.0])
+
+    assert fusion(vectors([3.0], second)).pooled.item() == expected
