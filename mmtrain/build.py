@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from torch import nn
 from torch.optim import Optimizer
 
 from mmtrain.compose import BY_NAME, kinds, unjoined
@@ -14,7 +15,7 @@ from mmtrain.data.dataset import Data
 from mmtrain.errors import ConfigError
 from mmtrain.model import MultimodalModel, batch_norms
 from mmtrain.optim import Schedule, parameter_groups
-from mmtrain.protocols import DataSource, Encoder, Fusion, Reader, Task
+from mmtrain.protocols import DataSource, Encoder, Fusion, LogitFusion, Logits, Reader, Task
 from mmtrain.settings import RunSettings, TrainerSettings
 from mmtrain.suggest import did_you_mean
 
@@ -115,7 +116,7 @@ def build_model(config: Config, settings: RunSettings, spec: DataSpec, task: Tas
         make = _factory_for(config, "encoder", name, signal.kind)
         encoders[name] = cast(Encoder, _call(f"encoder.{name}", make, signal))
     fusion = cast(Fusion, component("fusion", node(config, "fusion"), tuple(encoders), settings.width))
-    return MultimodalModel(encoders, fusion, task.make_head(settings.width), width=settings.width)
+    return MultimodalModel(encoders, fusion, _head(fusion, task, settings.width), width=settings.width)
 
 
 def build_optimizer(config: Config, model: MultimodalModel) -> Optimizer:
@@ -159,6 +160,17 @@ def node(config: Config, name: str) -> dict[str, object]:
     if not isinstance(value, dict):
         raise ConfigError(f"`{name}` is {value!r}, not a mapping.")
     return value
+
+
+def _head(fusion: Fusion, task: Task, width: int) -> nn.Module:
+    if not isinstance(fusion, LogitFusion):
+        return task.make_head(width)
+    if not isinstance(task, Logits):
+        raise ConfigError(
+            f"`fusion`: {type(fusion).__name__} combines logits, and the outputs of {type(task).__name__} are none; "
+            "choose another fusion."
+        )
+    return fusion.make_head(task.make_head)
 
 
 def _factory_for(config: Config, group: str, name: str, kind: str) -> Callable[..., object]:

@@ -6,7 +6,7 @@ those of `mmtrain.contracts`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from mmtrain.contracts import Batch, Cell, Fused, Results, Signal, SignalSpec, Tokens
@@ -95,6 +95,14 @@ class Fusion(Protocol):
     def __call__(self, tokens: Mapping[str, Tokens]) -> Fused: ...
 
 
+@runtime_checkable
+class LogitFusion(Protocol):
+    """What a Fusion may offer besides: it combines the answers of one head a modality, for a task that has `Logits`."""
+
+    def make_head(self, make: Callable[[int], nn.Module]) -> nn.Module:
+        """A module that turns a Fused into outputs, from heads that `make(width)` gives."""
+
+
 class Task(Protocol):
     """What is asked of the model; built as factory(spec: DataSpec).
 
@@ -132,3 +140,11 @@ class Confusable(Protocol):
 
     def confusion(self, results: Results) -> list[list[int]] | None:
         """Counts [K,K]: row = the true class, column = the predicted one; None where it has no classes."""
+
+
+@runtime_checkable
+class Logits(Protocol):
+    """What a Task may offer besides: its outputs are logits, which can be averaged, and held against the truth."""
+
+    def likelihood(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """The probability that outputs [B,...] give to what is true: [B]."""

@@ -61,6 +61,11 @@ class Classification:
         # where, not a product alone: a filling row must not turn the sum into nan
         return torch.where(weights > 0, losses * weights, 0).sum()
 
+    def likelihood(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """softmax(outputs)[target]: [B]."""
+        values = batch.targets[self.target].values  # [B]
+        return outputs.float().softmax(dim=-1).gather(1, values.unsqueeze(1)).squeeze(1)
+
     def _row_weights(self, batch: Batch) -> Tensor:
         values, mask = batch.targets[self.target]
         return self.class_weight.to(values.device)[values] * mask * batch.weight  # [B]

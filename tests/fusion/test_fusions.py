@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
-from mmtrain.contracts import Tokens
+from mmtrain import build
+from mmtrain.contracts import Fused, Tokens
+from mmtrain.errors import ConfigError
 from mmtrain.fusion.attention import AttentionFusion
 from mmtrain.fusion.attentive_pooling import AttentivePoolingFusion
 from mmtrain.fusion.concat import ConcatFusion
 from mmtrain.fusion.film import FiLMFusion
 from mmtrain.fusion.gated import GatedFusion
 from mmtrain.fusion.gmu import GMUFusion
+from mmtrain.fusion.late import LateFusion, LateHead
 from mmtrain.fusion.low_rank import LowRankFusion
 from mmtrain.fusion.none import NoFusion
 from mmtrain.fusion.product import ProductFusion
 from mmtrain.fusion.sum import SumFusion
 from mmtrain.fusion.tensor import TensorFusion
+from tests import tiny
 
 D, A, H, Q, P = 8, 5, 6, 3, 2
 
 FORMULAS: dict[type[nn.Module], tuple[dict[str, int], Callable[[int], int]]] = {
     NoFusion: ({}, lambda m: 0),
+    LateFusion: ({}, lambda m: 0),
     ConcatFusion: ({"hidden_size": H}, lambda m: 3 * m * D + (m * D + m + 1) * H + (H + 1) * D),
     SumFusion: ({"hidden_size": H}, lambda m: m * (D**2 + 3 * D) + (D + 1) * H + (H + 1) * D),
     AttentionFusion: (
@@ -275,3 +281,42 @@ def test_low_rank_adds_up_products_of_factors(second: list[float] | None, expect
     fusion.weight.data, fusion.bias.data = torch.tensor([1.0, 0.5]), torch.tensor([10.0])
 
     assert fusion(vectors([3.0], second)).pooled.item() == expected
+
+
+class PooledHead(nn.Module):
+    """Its logits are the vector it gets."""
+
+    def forward(self, fused: Fused) -> torch.Tensor:
+        return fused.pooled
+
+
+@pytest.mark.parametrize(
+    ("combine", "both", "alone"), [("mean", [3.0, 5.0], [1.0, 2.0]), ("product", [6.0, 10.0], [1.0, 2.0])]
+)
+def test_late_combines_the_logits_of_those_that_are_present(combine, both, alone):
+    """Logits (1, 2) and (5, 8). No vote at all: zeros, the same for every class."""
+    fusion = LateFusion("ab", 2, combine=combine)
+    head = fusion.make_head(lambda width: PooledHead())
+
+    assert head(fusion(vectors([1.0, 2.0], [5.0, 8.0]))).tolist() == [both]
+    assert head(fusion(vectors([1.0, 2.0], None))).tolist() == [alone]
+    assert head(fusion(vectors(None, None))).tolist() == [[0.0, 0.0]]
+
+
+def test_a_sum_of_logits_is_the_product_of_the_experts():
+    """p = (1/4, 3/4) and (1/2, 1/2): the product is 1/8 to 3/8, that is 1/4 to 3/4."""
+    fusion = LateFusion("ab", 2, combine="product")
+    head = fusion.make_head(lambda width: PooledHead())
+    logits = head(fusion(vectors([7.0, 7.0 + math.log(3)], [2.0, 2.0])))
+
+    torch.testing.assert_close(logits.softmax(dim=-1), torch.tensor([[0.25, 0.75]]))
+
+
+def test_late_is_refused_for_a_task_without_logits(tmp_path):
+    config = tiny.config(tmp_path, "fusion=late")
+    parts = build.build(config)
+    task = SimpleNamespace(make_head=parts.task.make_head)
+
+    assert isinstance(parts.model.head, LateHead)
+    with pytest.raises(ConfigError, match="`fusion`: LateFusion combines logits, and the outputs of SimpleNamespace"):
+        build.build_model(config, parts.settings, parts.data.spec, task)
