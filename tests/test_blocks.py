@@ -6,30 +6,17 @@ import math
 
 import pytest
 import torch
-from torch import nn
 
 from mmtrain.blocks import AttentionBlock, TokenInput, position_code, require_heads, with_token
 from mmtrain.contracts import Tokens
-
-
-def evenly_reading(width: int) -> AttentionBlock:
-    """A block without norms whose queries cannot choose, and whose inner layer gives nothing."""
-    block = AttentionBlock(width, 1)
-    nn.init.zeros_(block.attention.in_proj_weight)
-    block.attention.in_proj_weight.data[2 * width :] = torch.eye(width)
-    nn.init.eye_(block.attention.out_proj.weight)
-    for part in (block.inner[0], block.inner[3]):
-        nn.init.zeros_(part.weight)
-        nn.init.zeros_(part.bias)
-    block.norm_attention, block.norm_inner = nn.Identity(), nn.Identity()
-    return block
+from tests.components import read_evenly
 
 
 def test_a_block_adds_what_it_reads_from_the_real_tokens():
     """1 + mean(2, 4) = 4, whatever lies under the mask; of itself, 1 + 1."""
     values, context = torch.tensor([[[1.0]]]), torch.tensor([[[2.0], [4.0], [99.0]]])
     mask = torch.tensor([[True, True, False]])
-    block = evenly_reading(1)
+    block = read_evenly(AttentionBlock(1, 1))
 
     assert block(values, mask, context).item() == 4.0
     assert block(values, torch.tensor([[True]])).item() == 2.0
