@@ -35,7 +35,7 @@ LAYERS = (
     {"data", "encoders", "fusion", "tasks"},
     {"compose", "evaluation", "model", "page", "state"},
     {"build", "checkpoint", "run", "validate"},
-    {"check", "jobs", "loop"},
+    {"check", "jobs", "loop", "strategies"},
     {"training"},
     {"trained"},
     {"api", "commands"},

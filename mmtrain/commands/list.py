@@ -36,6 +36,7 @@ def run(words: list[str]) -> None:
             file = compose.option_file(group, name, config_dir)
             say(f"  {name.ljust(width)}  {_header(file)}".rstrip() if file else "")
             if wanted and file:
+                _say_facts(group, file)
                 _say_arguments(file)
 
 
@@ -48,6 +49,15 @@ def _header(file: Path) -> str:
         if text and not text.startswith("@"):
             return text
     return ""
+
+
+def _say_facts(group: str, file: Path) -> None:
+    """What only building it tells."""
+    node = yaml.safe_load(file.read_text(encoding="utf-8"))
+    if group == "fusion" and isinstance(node, dict) and "_target_" in node:
+        from mmtrain.strategies import facts  # torch takes seconds to import
+
+        say(f"      {facts(node)}")
 
 
 def _say_arguments(file: Path) -> None:
