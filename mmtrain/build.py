@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from torch import nn
@@ -12,10 +13,11 @@ from torch.optim import Optimizer
 from mmtrain.compose import BY_NAME, kinds, unjoined
 from mmtrain.contracts import DataSpec
 from mmtrain.data.dataset import Data
+from mmtrain.data.fitting import AugmentFactory, ReaderFactory
 from mmtrain.errors import ConfigError
 from mmtrain.model import MultimodalModel, batch_norms
 from mmtrain.optim import Schedule, parameter_groups
-from mmtrain.protocols import DataSource, Encoder, Fusion, LogitFusion, Logits, Reader, Task
+from mmtrain.protocols import DataSource, Encoder, Fusion, LogitFusion, Logits, Task
 from mmtrain.settings import RunSettings, TrainerSettings
 from mmtrain.suggest import did_you_mean
 
@@ -73,12 +75,14 @@ def build_data(config: Config, source: DataSource, spec: DataSpec | None = None)
     settings = settings_of(config)
     found = {name: signal.kind for name, signal in spec.signals.items()} if spec else dict(source.kinds)
     wanted = found if spec or settings.modalities is None else [name for name in settings.modalities if name in found]
-    readers = cast(
-        Mapping[str, Callable[[str], Reader]],
-        {name: _factory_for(config, "reader", name, found[name]) for name in wanted},
-    )
+    readers = {name: cast(ReaderFactory, _factory_for(config, "reader", name, found[name])) for name in wanted}
+    augments = {
+        name: cast(AugmentFactory, _factory_for(config, "augment", name, found[name]))
+        for name in wanted
+        if {name, found[name]} & node(config, "augment").keys()  # a kind of the user's own may have none
+    }
     if spec is not None:
-        return Data.restore(source, readers=readers, spec=spec, on_bad_sample=settings.on_bad_sample)
+        return Data.restore(source, readers=readers, spec=spec, on_bad_sample=settings.on_bad_sample, augments=augments)
     _refuse_strangers(config, settings, source)
     task = node(config, "task")
     return Data.prepare(
@@ -87,6 +91,7 @@ def build_data(config: Config, source: DataSource, spec: DataSpec | None = None)
         modalities=settings.modalities,
         target_kinds={str(task.get("target", "label")): str(_attribute(task, "target_kind"))},
         on_bad_sample=settings.on_bad_sample,
+        augments=augments,
     )
 
 
@@ -113,8 +118,7 @@ def build_model(config: Config, settings: RunSettings, spec: DataSpec, task: Tas
                 )
             encoders[name] = encoders[shared[0]]
             continue
-        make = _factory_for(config, "encoder", name, signal.kind)
-        encoders[name] = cast(Encoder, _call(f"encoder.{name}", make, signal))
+        encoders[name] = cast(Encoder, _factory_for(config, "encoder", name, signal.kind)(signal))
     fusion = cast(Fusion, component("fusion", node(config, "fusion"), tuple(encoders), settings.width))
     return MultimodalModel(encoders, fusion, _head(fusion, task, settings.width), width=settings.width)
 
@@ -183,7 +187,7 @@ def _factory_for(config: Config, group: str, name: str, kind: str) -> Callable[.
             f"modality `{name}` is of kind {kind}, for which there is no `{group}.{kind}`; "
             f"choose one with {group}/{kind}=<option>."
         )
-    return factory(entry, f"{group}.{key}")
+    return partial(_call, f"{group}.{name}", factory(entry, f"{group}.{key}"))
 
 
 def _refuse_strangers(config: Config, settings: RunSettings, source: DataSource) -> None:

@@ -25,7 +25,7 @@ Config = dict[str, object]
 
 VERSION_BASE = "1.3"
 ROOT = "train"
-BY_NAME = ("encoder", "reader")  # groups with one node a modality, and one folder of options a kind
+BY_NAME = ("augment", "encoder", "reader")  # groups with one node a modality, and one folder of options a kind
 _NAMED = re.compile(rf"^({'|'.join(BY_NAME)})/([^=@/]+)=(.*)$", re.DOTALL)
 
 
@@ -63,7 +63,7 @@ def kind_of(name: str, known: Sequence[str]) -> str | None:
 
 
 def kinds(group: str, config_dir: Path | None = None) -> list[str]:
-    """The kinds that `encoder` or `reader` has a folder for."""
+    """The kinds that `encoder`, `reader` or `augment` has a folder for."""
     return [path.removeprefix(f"{group}/") for path in groups(config_dir) if path.startswith(f"{group}/")]
 
 

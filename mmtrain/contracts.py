@@ -91,8 +91,10 @@ class SignalSpec:
         kind: The modality's kind.
         shape: Shape of one step of one sample: image (C, H, W); text and audio ().
         length: The most steps a sample can have; 1 where nothing is padded.
-        vocabulary: Text: the words, index = id; id 0 is padding, id 1 any unknown word.
+        vocabulary: Text: the words, index = id.
         sample_rate: Audio: samples a second.
+        special: Text: ids that are no words, first those of padding and unknown, then the marks that a tokenizer adds.
+        tokenizer: Text: the tokenizer as the JSON of the `tokenizers` library, where the reader is made of one.
     """
 
     name: str
@@ -101,6 +103,8 @@ class SignalSpec:
     length: int = 1
     vocabulary: tuple[str, ...] = ()
     sample_rate: int = 0
+    special: tuple[int, ...] = (0, 1)
+    tokenizer: str = ""
 
 
 @dataclass(frozen=True)
