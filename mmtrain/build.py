@@ -17,7 +17,7 @@ from mmtrain.data.fitting import AugmentFactory, ReaderFactory
 from mmtrain.errors import ConfigError
 from mmtrain.model import MultimodalModel, batch_norms
 from mmtrain.optim import Schedule, parameter_groups
-from mmtrain.protocols import DataSource, Encoder, Fusion, LogitFusion, Logits, Task
+from mmtrain.protocols import DataSource, Encoder, Fusion, LogitFusion, Logits, Plan, Task
 from mmtrain.settings import RunSettings, TrainerSettings
 from mmtrain.suggest import did_you_mean
 
@@ -121,6 +121,11 @@ def build_model(config: Config, settings: RunSettings, spec: DataSpec, task: Tas
         encoders[name] = cast(Encoder, _factory_for(config, "encoder", name, signal.kind)(signal))
     fusion = cast(Fusion, component("fusion", node(config, "fusion"), tuple(encoders), settings.width))
     return MultimodalModel(encoders, fusion, _head(fusion, task, settings.width), width=settings.width)
+
+
+def build_plan(config: Config, data: Data) -> Plan:
+    """The order of the training rows."""
+    return cast(Plan, component("plan", node(config, "plan"), data))
 
 
 def build_optimizer(config: Config, model: MultimodalModel) -> Optimizer:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from mmtrain import checkpoint
 from mmtrain.contracts import Batch, Results
 from mmtrain.data.loader import batches
-from mmtrain.data.plan import share, uniform
+from mmtrain.data.plan import share
 from mmtrain.errors import Stopped
 from mmtrain.evaluation import Abandoned, evaluate
 from mmtrain.nonfinite import non_finite
@@ -56,12 +56,7 @@ def fit(run: Run) -> None:
 def steps_of_epoch(run: Run) -> Iterator[list[Batch]]:
     """What is left of the epoch under way: for each optimizer step, this process's share, in `accumulate` parts."""
     settings, progress = run.settings.trainer, run.state.progress
-    plan = uniform(
-        run.data.source.splits["train"],
-        seed=run.settings.seed,
-        epoch=progress.epoch,
-        batch_size=settings.batch_size,
-    )[progress.batch :]
+    plan = run.plan(seed=run.settings.seed, epoch=progress.epoch, batch_size=settings.batch_size)[progress.batch :]
     shares = [
         share(share(batch, parts=settings.accumulate, part=micro), parts=run.peers.size, part=run.peers.rank)
         for batch in plan

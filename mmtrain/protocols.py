@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from mmtrain.contracts import Batch, Cell, Fused, Results, Signal, SignalSpec, Tokens
+from mmtrain.contracts import Batch, Cell, Draw, Fused, Results, Signal, SignalSpec, Tokens
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -52,6 +52,17 @@ class DataSource(Protocol):
         """SHA-256 over all that can change the result: rows, splits, names and sizes of the media files."""
 
 
+@runtime_checkable
+class Sharded(Protocol):
+    """What a DataSource may offer besides: its rows lie in files that are read fastest from front to back.
+
+    Attributes:
+        shards: The rows of each file, in the order in which they lie there.
+    """
+
+    shards: Sequence[Sequence[int]]
+
+
 class Reader(Protocol):
     """Turns the cells of one modality into tensors. One instance a modality; built as factory(name)."""
 
@@ -74,11 +85,36 @@ class Reader(Protocol):
         """One decoded sample as the encoder gets it: shape [T, *spec.shape] where spec.length > 1, else spec.shape."""
 
 
+@runtime_checkable
+class Measuring(Protocol):
+    """What a Reader may offer besides: the length of a sample without decoding it."""
+
+    def measure(self, cell: Cell) -> int:
+        """Steps T of what `finish` gives, or about as many.
+
+        Raises:
+            ValueError: As of `decode`.
+        """
+
+
 class Augment(Protocol):
     """Changes the decoded samples of training rows; built as factory(spec: SignalSpec)."""
 
     def __call__(self, values: Tensor, key: int) -> Tensor:
         """A changed copy of what `Reader.decode` gave; equal keys change it equally."""
+
+
+class Plan(Protocol):
+    """Which training rows make which batch; built as factory(data: Data).
+
+    Attributes:
+        rows: Draws an epoch; `plan.batch_count` says how many batches they make.
+    """
+
+    rows: int
+
+    def __call__(self, *, seed: int, epoch: int, batch_size: int) -> list[list[Draw]]:
+        """The batches of an epoch, the same at every call; made by `plan.drawn`, which gives each draw its key."""
 
 
 class Encoder(Protocol):

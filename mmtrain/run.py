@@ -11,7 +11,7 @@ from mmtrain.device import Compute
 from mmtrain.interrupt import StopFlag
 from mmtrain.optim import Schedule
 from mmtrain.peers import Peers
-from mmtrain.protocols import Task
+from mmtrain.protocols import Plan, Task
 from mmtrain.record import Recorder
 from mmtrain.report import Meter
 from mmtrain.settings import RunSettings
@@ -25,6 +25,7 @@ class Run:
     folder: Path
     settings: RunSettings
     data: Data
+    plan: Plan
     task: Task
     state: TrainState
     schedule: Schedule

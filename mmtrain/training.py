@@ -13,9 +13,10 @@ from pathlib import Path
 import torch
 
 from mmtrain import checkpoint, page, paths
-from mmtrain.build import Config, Parts, build, build_optimizer, build_schedule, settings_of
+from mmtrain.build import Config, Parts, build, build_optimizer, build_plan, build_schedule, settings_of
 from mmtrain.contracts import Results
 from mmtrain.data.dataset import Data
+from mmtrain.data.plan import batch_count
 from mmtrain.data.spec_file import load_spec, save_spec
 from mmtrain.device import Compute, choose
 from mmtrain.errors import ConfigError, DataError
@@ -128,8 +129,8 @@ def prepare(parts: Parts, folder: Path, compute: Compute, peers: Peers, stop: St
     if trainer.channels_last:
         parts.model.to(memory_format=torch.channels_last)
     parts.model.to(compute.device)
-    rows = len(source.splits["train"])
-    steps_per_epoch = max(1, rows // trainer.batch_size + (rows % trainer.batch_size > 1))
+    plan = build_plan(parts.config, parts.data)
+    steps_per_epoch = batch_count(plan.rows, trainer.batch_size)
     total = min(trainer.epochs * steps_per_epoch, trainer.max_steps or sys.maxsize)
     state = TrainState(
         parts.model,
@@ -157,6 +158,7 @@ def prepare(parts: Parts, folder: Path, compute: Compute, peers: Peers, stop: St
         folder=folder,
         settings=settings,
         data=parts.data,
+        plan=plan,
         task=parts.task,
         state=state,
         schedule=build_schedule(parts.config, total),
