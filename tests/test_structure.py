@@ -31,7 +31,7 @@ LAYERS = (
         "runlock",
         "settings",
     },
-    {"runfolder", "signatures", "spectrogram", "trust"},
+    {"runfolder", "signatures", "specaugment", "spectrogram", "trust"},
     {"data", "encoders", "fusion", "tasks"},
     {"compose", "evaluation", "model", "page", "state"},
     {"build", "checkpoint", "run", "validate"},
