@@ -86,6 +86,14 @@ class Reader(Protocol):
 
 
 @runtime_checkable
+class Varying(Protocol):
+    """What a Reader may offer besides: a choice that training makes anew each time, such as which part of a sound."""
+
+    def vary(self, values: Tensor, key: int) -> Tensor:
+        """What `decode` gave, after the choice that follows from the key; comes before any augmentation."""
+
+
+@runtime_checkable
 class Measuring(Protocol):
     """What a Reader may offer besides: the length of a sample without decoding it."""
 

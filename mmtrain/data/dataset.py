@@ -24,7 +24,7 @@ from mmtrain.data.fitting import (
 )
 from mmtrain.data.targets import TargetReader, target_reader
 from mmtrain.errors import CheckpointError, DataError
-from mmtrain.protocols import Augment, DataSource, Reader
+from mmtrain.protocols import Augment, DataSource, Reader, Varying
 
 OnBadSample = Literal["error", "skip"]
 
@@ -181,10 +181,13 @@ class Data:
             cell = self.source.cell(draw.row, name)
             if cell is None:
                 return None
-            values = self.readers[name].decode(cell)
-            if train and name in self.augments:
-                values = self.augments[name](values, seeding.key(draw.key, name))
-            return self.readers[name].finish(values)
+            reader = self.readers[name]
+            values = reader.decode(cell)
+            if train:
+                key = seeding.key(draw.key, name)
+                values = reader.vary(values, key) if isinstance(reader, Varying) else values
+                values = self.augments[name](values, key) if name in self.augments else values
+            return reader.finish(values)
         except (ValueError, OSError) as error:
             raise DataError(f"{self.source.place(draw.row, name)}: {error}") from None
 

@@ -36,6 +36,10 @@ def shift(spec):
     return lambda values, key: values + key % 1000
 
 
+def add_100(spec):
+    return lambda values, key: values + 100
+
+
 ROWS = [
     {"text": "a b", "size": b"1", "label": "x"},
     {"text": "b", "size": None, "label": "y"},
@@ -103,6 +107,19 @@ def test_augmentation_follows_from_the_draw(prepare):
     assert size(5) == size(5)
     assert size(5) != size(6)
     assert size(5, train=False) == size(6, train=False) == 1.0
+
+
+def test_what_a_reader_draws_comes_before_augmentation(prepare):
+    """In training the reader doubles 1 and the augmentation adds 100."""
+
+    class DoublingReader(NumberReader):
+        def vary(self, values, key):
+            return values * 2
+
+    data = prepare(readers={"text": TextReader, "size": DoublingReader}, augments={"size": add_100})
+
+    assert data.sample(Draw(0, 5), train=True).values["size"].item() == 102
+    assert data.sample(Draw(0, 5), train=False).values["size"].item() == 1
 
 
 def test_modalities_are_chosen_in_the_order_of_the_config(prepare):
