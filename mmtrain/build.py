@@ -20,6 +20,7 @@ from mmtrain.optim import Schedule, parameter_groups
 from mmtrain.protocols import DataSource, Encoder, Fusion, LogitFusion, Logits, Plan, Task
 from mmtrain.settings import RunSettings, TrainerSettings
 from mmtrain.suggest import did_you_mean
+from mmtrain.task_tree import children, target_readers
 
 Config = Mapping[str, object]
 
@@ -82,14 +83,20 @@ def build_data(config: Config, source: DataSource, spec: DataSpec | None = None)
         if {name, found[name]} & node(config, "augment").keys()  # a kind of the user's own may have none
     }
     if spec is not None:
-        return Data.restore(source, readers=readers, spec=spec, on_bad_sample=settings.on_bad_sample, augments=augments)
+        return Data.restore(
+            source,
+            readers=readers,
+            targets=target_readers(node(config, "task"), list(spec.targets)),
+            spec=spec,
+            on_bad_sample=settings.on_bad_sample,
+            augments=augments,
+        )
     _refuse_strangers(config, settings, source)
-    task = node(config, "task")
     return Data.prepare(
         source,
         readers=readers,
         modalities=settings.modalities,
-        target_kinds={str(task.get("target", "label")): str(_attribute(task, "target_kind"))},
+        targets=target_readers(node(config, "task"), source.targets),
         on_bad_sample=settings.on_bad_sample,
         augments=augments,
     )
@@ -97,7 +104,14 @@ def build_data(config: Config, source: DataSource, spec: DataSpec | None = None)
 
 def build_task(config: Config, spec: DataSpec) -> Task:
     """The task over the targets of the data."""
-    return cast(Task, component("task", node(config, "task"), spec))
+    return _task("task", node(config, "task"), spec)
+
+
+def _task(where: str, arguments: Config, spec: DataSpec) -> Task:
+    """A task, after those inside it."""
+    inside = {name: _task(f"{where}.tasks.{name}", child, spec) for name, child in children(arguments).items()}
+    make = factory({name: value for name, value in arguments.items() if not inside or name != "tasks"}, where)
+    return cast(Task, _call(where, partial(make, tasks=inside) if inside else make, spec))
 
 
 def build_source(config: Config) -> DataSource:
@@ -217,9 +231,3 @@ def _call(where: str, make: Callable[..., object], *given: object) -> object:
         raise ConfigError(str(error) if named else f"`{where}`: {error}") from error
     except ImportError as error:
         raise ConfigError(f"`{where}` needs a package that is not installed: {error}") from error
-
-
-def _attribute(arguments: Mapping[str, object], name: str) -> object:
-    from hydra.utils import get_class
-
-    return getattr(get_class(str(arguments["_target_"])), name)

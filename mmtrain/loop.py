@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from itertools import islice
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mmtrain import checkpoint
-from mmtrain.contracts import Batch, Results
+from mmtrain.contracts import Batch, Outputs, Results
 from mmtrain.data.loader import batches
 from mmtrain.data.plan import share
 from mmtrain.errors import Stopped
@@ -23,6 +23,7 @@ from mmtrain.evaluation import Abandoned, evaluate
 from mmtrain.nonfinite import non_finite
 from mmtrain.optim import fill_gradients
 from mmtrain.profiling import profiled
+from mmtrain.protocols import Calibrated
 from mmtrain.run import Run
 from mmtrain.seeding import seed_step
 
@@ -76,7 +77,7 @@ def train_step(run: Run, model: nn.Module, micros: list[Batch]) -> None:
     # Divided by the weight of the whole step, so that neither parts nor processes change the mean.
     weight, rows = run.peers.sum([sum(map(run.task.weight, micros)), sum(map(len, micros))])
     total = torch.zeros((), device=run.compute.device)
-    outputs: list[Tensor] = []
+    outputs: list[Outputs] = []
     for number, batch in enumerate(micros):
         seed_step(run.compute.device, run.settings.seed, progress.step, number, run.peers.rank, "step")
         moved = batch.to(run.compute.device)
@@ -134,6 +135,8 @@ def validate(run: Run) -> None:
     """Scores the validation split and keeps count of the best."""
     progress = run.state.progress
     results = score(run, "val", poll=True)
+    if isinstance(run.task, Calibrated):
+        run.task.calibrate(results)
     metrics = run.task.metrics(results)
     value = metrics[run.task.metric]
     gain = math.inf if progress.best is None else value - progress.best
@@ -222,7 +225,7 @@ def _evaluation_due(run: Run) -> bool:
     return progress.batch == 0 and progress.epoch % settings.evaluate_every == 0
 
 
-def _leave_out(run: Run, loss: float, micros: list[Batch], outputs: list[Tensor]) -> None:
+def _leave_out(run: Run, loss: float, micros: list[Batch], outputs: list[Outputs]) -> None:
     """Counts a step that must not move the weights.
 
     Raises:

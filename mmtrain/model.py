@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmtrain.contracts import Batch, Fused, Signal, Tokens
+from mmtrain.contracts import Batch, Fused, Outputs, Signal, Tokens
 from mmtrain.protocols import Encoder, Fusion
 
 
@@ -24,7 +24,7 @@ class MultimodalModel(nn.Module):
         encoders: One a modality, in the order of fusion; each has `width`, the D of its tokens. The same module under
             several names shares its weights between them.
         fusion: Joins the modalities' tokens of width `width`.
-        head: Turns a Fused into the outputs of the task.
+        head: Turns a Fused into the outputs of the task; see `Task.make_head`.
         width: The common width of all tokens.
     """
 
@@ -44,9 +44,10 @@ class MultimodalModel(nn.Module):
         self.head = head
         self.width = width
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Returns the outputs of the task, [B,...]."""
-        outputs: Tensor = self.head(self.fuse(batch))
+    def forward(self, batch: Batch) -> Outputs:
+        """Returns the outputs of the task."""
+        given = (batch.targets,) if getattr(self.head, "reads_targets", False) else ()
+        outputs: Outputs = self.head(self.fuse(batch), *given)
         return outputs
 
     def fuse(self, batch: Batch) -> Fused:

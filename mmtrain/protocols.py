@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from mmtrain.contracts import Batch, Cell, Draw, Fused, Results, Signal, SignalSpec, Tokens
+from mmtrain.contracts import Batch, Cell, Draw, Fused, Outputs, Results, Rows, Signal, SignalSpec, Tokens
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -150,26 +150,38 @@ class LogitFusion(Protocol):
 class Task(Protocol):
     """What is asked of the model; built as factory(spec: DataSpec).
 
+    Before there is a spec, the class itself says how its targets are read: its attribute `target_kind` is the kind of
+    the columns that its argument `target` names (None: the only one of the data), and `target_options` are the names of
+    those of its arguments that their reader gets. The reader learns what it needs from the training rows.
+
     Attributes:
-        target: Name of the target it reads.
-        target_kind: The kind of target it can use (`class`).
+        targets: Names of the targets it reads; a row may lack some of them.
         metric: The metric that chooses the best checkpoint.
         higher_is_better: Whether more of `metric` is better.
     """
 
-    target: str
-    target_kind: str
+    targets: tuple[str, ...]
     metric: str
     higher_is_better: bool
 
     def make_head(self, width: int) -> nn.Module:
-        """A module that turns a Fused of that width into outputs [B,...]."""
+        """A module that turns a Fused of that width into Outputs.
+
+        One that has `reads_targets = True` is called with `Batch.targets` besides, so that a decoder can be shown the
+        tokens that it is to continue. In eval mode it must not let them into what `collect` keeps.
+        """
 
     def weight(self, batch: Batch) -> float:
         """What the batch counts in the mean loss; read on the CPU before anything is computed."""
 
-    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+    def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         """The weighted sum of the losses of the batch; the caller divides by the weight of the whole step."""
+
+    def collect(self, outputs: Outputs, batch: Batch) -> Rows:
+        """What an evaluation keeps of a batch, on the CPU, one entry a row: logits, or what was decoded from them.
+
+        All that `metrics` and `table` get to see. It is kept for every row of the split, so it should be small.
+        """
 
     def metrics(self, results: Results) -> dict[str, float]:
         """Exact metrics of a whole split, by a library."""
@@ -182,8 +194,10 @@ class Task(Protocol):
 class Confusable(Protocol):
     """What a Task may offer besides: which class it takes for which."""
 
-    def confusion(self, results: Results) -> list[list[int]] | None:
-        """Counts [K,K]: row = the true class, column = the predicted one; None where it has no classes."""
+    classes: tuple[str, ...]
+
+    def confusion(self, results: Results) -> list[list[int]]:
+        """Counts [K,K]: row = the true class, column = the predicted one."""
 
 
 @runtime_checkable
@@ -192,3 +206,24 @@ class Logits(Protocol):
 
     def likelihood(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The probability that outputs [B,...] give to what is true: [B]."""
+
+
+@runtime_checkable
+class Calibrated(Protocol):
+    """What a Task may offer besides: values that the validation rows decide, such as thresholds.
+
+    They are learned at every evaluation of the validation split and lie in each checkpoint beside its weights.
+    """
+
+    def calibrate(self, results: Results) -> None:
+        """Learns them from the results on the validation split."""
+
+    def calibration(self) -> dict[str, list[float]]:
+        """What was learned, as finite numbers; the start values before anything was."""
+
+    def restore(self, calibration: Mapping[str, Sequence[float]]) -> None:
+        """Takes what `calibration` gave.
+
+        Raises:
+            ValueError: The names or the numbers of values are not those of this task.
+        """

@@ -114,15 +114,13 @@ def table(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
 
 
 def data_summary(
-    counts: Mapping[str, int], missing: Mapping[str, Mapping[str, float]], *, origin: str, classes: Iterable[str]
+    counts: Mapping[str, int], missing: Mapping[str, Mapping[str, float]], *, origin: str, targets: Iterable[str]
 ) -> str:
-    """Rows of each split, where the splits came from, classes, and the share of rows that lack each modality."""
+    """Rows of each split, where the splits came from, the targets, and the share of rows that lack each modality."""
     modalities = list(next(iter(missing.values())))
-    names = list(classes)
-    shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
     header = ["split", "rows", *(f"{name} missing" for name in modalities)]
     body = [[split, f"{n:,}", *(f"{missing[split][m]:.1%}" for m in modalities)] for split, n in counts.items()]
-    return f"data: splits from {origin}; {len(names)} classes: {shown}\n{table([header, *body], indent='  ')}"
+    return f"data: {'; '.join([f'splits from {origin}', *targets])}\n{table([header, *body], indent='  ')}"
 
 
 def model_summary(parts: Mapping[str, int]) -> str:

@@ -22,7 +22,7 @@ from mmtrain.model import MultimodalModel
 from mmtrain.protocols import DataSource
 from mmtrain.record import read_rows
 from mmtrain.report import say
-from mmtrain.state import load_weights
+from mmtrain.state import load_weights, restore_calibration
 from mmtrain.training import prediction_columns, without_initial_weights
 from mmtrain.validate import refuse
 
@@ -155,6 +155,7 @@ class TrainedRun:
                 except CheckpointError as error:
                     raise CheckpointError(f"the best checkpoint is unusable: {error} Try checkpoint=last.") from None
         load_weights(self.model, saved.tensors.get("ema", saved.tensors["model"]))
+        restore_calibration(self.task, saved.values)
         return saved.step
 
 
@@ -227,4 +228,4 @@ def require_trusted_paths(folder: Path, config: Config, changes: Mapping[str, st
 
 def prediction_source(run: TrainedRun, rows: Sequence[GivenRow], data_root: Path) -> DataSource:
     """Rows given in Python as a source with the one split `predict`."""
-    return TableSource.for_prediction(rows, kinds=run.kinds, data_root=str(data_root), target=run.task.target)
+    return TableSource.for_prediction(rows, kinds=run.kinds, data_root=str(data_root), targets=run.task.targets)

@@ -25,14 +25,14 @@ from mmtrain.loop import finished, fit, score, write_evaluation
 from mmtrain.model import parameter_counts
 from mmtrain.optim import MovingAverage
 from mmtrain.peers import Peers, joined
-from mmtrain.protocols import Task
+from mmtrain.protocols import Calibrated, Task
 from mmtrain.record import Recorder, read_rows, write_table
 from mmtrain.report import Meter, ceiling_lines, data_summary, model_summary, say
 from mmtrain.run import Run
 from mmtrain.runfolder import environment, opened, split_lines, write_config, write_json, write_text
 from mmtrain.seeding import key
 from mmtrain.settings import RunSettings
-from mmtrain.state import TrainState, load_weights
+from mmtrain.state import TrainState, load_weights, restore_calibration
 
 
 def start(config: Config, arguments: Sequence[str] = ()) -> Path:
@@ -137,6 +137,7 @@ def prepare(parts: Parts, folder: Path, compute: Compute, peers: Peers, stop: St
         build_optimizer(parts.config, parts.model),
         MovingAverage(parts.model, trainer.ema_decay) if trainer.ema_decay else None,
         torch.amp.GradScaler(compute.device.type) if compute.precision == "fp16" else None,
+        calibrated=parts.task if isinstance(parts.task, Calibrated) else None,
     )
     facts = {**environment(compute, peers), "data": source.fingerprint(), "total_steps": total}
     saved_step = -1
@@ -144,11 +145,11 @@ def prepare(parts: Parts, folder: Path, compute: Compute, peers: Peers, stop: St
         saved_step = _restore(state, folder, facts, settings, peers)
     parameters = parameter_counts(parts.model)
     if peers.first:
-        classes = [name for target in parts.data.spec.targets.values() for name in target.classes]
+        targets = [target.summary() for target in parts.data.spec.targets.values()]
         counts = {split: len(rows) for split, rows in source.splits.items()}
-        for note in source.notes:
+        for note in (*source.notes, *parts.data.notes):
             say(f"note: {note}")
-        say(data_summary(counts, parts.data.missing(), origin=source.split_origin, classes=classes))
+        say(data_summary(counts, parts.data.missing(), origin=source.split_origin, targets=targets))
         say(model_summary(parameters))
         say(
             f"train: {total} steps of {trainer.batch_size} rows on {compute.device}, {compute.precision}, "
@@ -215,8 +216,9 @@ def _finish(run: Run) -> None:
     """Tests the best weights, once."""
     progress = run.state.progress
     best = progress.step if progress.best_step is None else progress.best_step
-    weights = checkpoint.at_step(run.folder / "checkpoints", best).tensors
-    load_weights(run.state.model, weights["model" if run.state.average is None else "ema"])
+    saved = checkpoint.at_step(run.folder / "checkpoints", best)
+    load_weights(run.state.model, saved.tensors["model" if run.state.average is None else "ema"])
+    restore_calibration(run.task, saved.values)
     run.state.average = None
     split = "test" if "test" in run.data.source.splits else "val"
     results = score(run, split)
@@ -244,9 +246,12 @@ def _finish(run: Run) -> None:
 
 
 def prediction_columns(data: Data, task: Task, results: Results) -> Mapping[str, Sequence[object]]:
-    """The columns of a predictions file: id, the target as written, then what the task adds."""
-    source, target = data.source, task.target
+    """The columns of a predictions file: id, the targets as written, then what the task adds."""
+    source = data.source
     row_of = {name: row for row, name in enumerate(source.ids)}
-    known = target in source.targets
-    truth = [(source.target(row_of[name], target) if known else None) or "" for name in results.ids]
-    return {"id": results.ids, **({target: truth} if known else {}), **task.table(results)}
+    truth = {
+        target: [source.target(row_of[name], target) or "" for name in results.ids]
+        for target in task.targets
+        if target in source.targets
+    }
+    return {"id": results.ids, **truth, **task.table(results)}

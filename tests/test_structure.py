@@ -17,23 +17,25 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "mmtrain"
 
 LAYERS = (
+    {"target"},
     {"charts", "contracts", "errors", "interrupt", "profiling", "record", "report", "seeding", "suggest", "weights"},
     {
         "arguments",
         "blocks",
         "device",
         "layers",
-        "nonfinite",
         "optim",
         "paths",
         "peers",
         "protocols",
+        "rows",
         "runlock",
         "settings",
+        "tokenizer",
     },
-    {"runfolder", "signatures", "specaugment", "spectrogram", "trust"},
+    {"nonfinite", "runfolder", "signatures", "specaugment", "spectrogram", "trust"},
     {"data", "encoders", "fusion", "tasks"},
-    {"compose", "evaluation", "model", "page", "state"},
+    {"compose", "evaluation", "model", "page", "state", "task_tree"},
     {"build", "checkpoint", "run", "validate"},
     {"check", "jobs", "loop", "strategies"},
     {"training"},

@@ -1,4 +1,6 @@
-"""A run's facts about its data on disk: spec.json, with each vocabulary in a file of its own, one word a line.
+"""A run's facts about its data on disk: spec.json, with the vocabulary of each modality in a file, one word a line.
+
+That of a target stays in spec.json: a character may be a line break.
 
 The folder may come from a stranger, so that every value is held against its type and bounds before anything uses it.
 """
@@ -6,12 +8,15 @@ The folder may come from a stranger, so that every value is held against its typ
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 
-from mmtrain.contracts import DataSpec, SignalSpec, TargetSpec
+from mmtrain.contracts import DataSpec, SignalSpec
 from mmtrain.errors import CheckpointError, DataError
+from mmtrain.target import TargetSpec
 
 FORMAT = 1
 MAX_FILE = 256 * 2**20  # bytes
@@ -34,7 +39,7 @@ def spec_to_json(spec: DataSpec) -> dict[str, object]:
             for name, signal in spec.signals.items()
         },
         "targets": {
-            name: {"kind": target.kind, "classes": list(target.classes), "counts": list(target.counts)}
+            name: {key: list(value) if isinstance(value, tuple) else value for key, value in _facts(target).items()}
             for name, target in spec.targets.items()
         },
         "ceilings": dict(spec.ceilings),
@@ -120,12 +125,38 @@ def _signal(name: str, value: object, words: tuple[str, ...]) -> SignalSpec:
 
 def _target(name: str, value: object) -> TargetSpec:
     where = f"targets.{name}"
-    fields = _record(value, where, "kind", "classes", "counts")
-    classes = tuple(_string(label, f"{where}.classes") for label in _sequence(fields["classes"], f"{where}.classes"))
-    counts = tuple(_integer(count, f"{where}.counts", 0) for count in _sequence(fields["counts"], f"{where}.counts"))
+    found = _record(value, where, *_facts(TargetSpec("", "")))
+
+    def strings(key: str) -> tuple[str, ...]:
+        return tuple(_string(text, f"{where}.{key}") for text in _sequence(found[key], f"{where}.{key}"))
+
+    classes, vocabulary = strings("classes"), strings("vocabulary")
+    counts = tuple(_integer(count, f"{where}.counts", 0) for count in _sequence(found["counts"], f"{where}.counts"))
     if len(set(classes)) != len(classes) or len(counts) != len(classes):
         raise CheckpointError(f"spec.json: {where} must have distinct classes and as many counts.")
-    return TargetSpec(name, _string(fields["kind"], f"{where}.kind"), classes, counts)
+    if len(set(vocabulary)) != len(vocabulary):
+        raise CheckpointError(f"spec.json: {where}.vocabulary must have distinct tokens.")
+    deviation = _finite(found["deviation"], f"{where}.deviation")
+    if deviation <= 0:
+        raise _wrong(deviation, f"{where}.deviation", "a number above 0")
+    return TargetSpec(
+        name,
+        _string(found["kind"], f"{where}.kind"),
+        classes,
+        counts,
+        rows=_integer(found["rows"], f"{where}.rows", 0),
+        mean=_finite(found["mean"], f"{where}.mean"),
+        deviation=deviation,
+        tokenizer=_string(found["tokenizer"], f"{where}.tokenizer"),
+        vocabulary=vocabulary,
+        merges=strings("merges"),
+        length=_integer(found["length"], f"{where}.length", 0),
+    )
+
+
+def _facts(target: TargetSpec) -> dict[str, object]:
+    """The fields of a target but its name, which is their key."""
+    return {field.name: getattr(target, field.name) for field in fields(target) if field.name != "name"}
 
 
 def _text(path: Path) -> str:
@@ -169,6 +200,12 @@ def _integer(value: object, where: str, low: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < low:
         raise _wrong(value, where, f"a whole number, at least {low}")
     return value
+
+
+def _finite(value: object, where: str) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise _wrong(value, where, "a finite number")
+    return float(value)
 
 
 def _share(value: object, where: str) -> float:

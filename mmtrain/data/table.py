@@ -29,7 +29,7 @@ class TableSource:
     Args:
         path: The table.
         data_root: The folder that media paths are relative to and may not leave; None: the folder of the table.
-        target: The column of the label.
+        target: The column of the label, or several; null: there is none. Random splits are stratified by the first.
         split: The column that says train, val or test; where the table has none, rows are split at random.
         group: The column whose equal values stay together in one split.
         id: The column of distinct sample ids; None: `id` if there is one, else the row numbers.
@@ -61,7 +61,7 @@ class TableSource:
         *,
         path: str,
         data_root: str | None = None,
-        target: str = "label",
+        target: str | list[str] | None = "label",
         split: str | None = "split",
         group: str | None = None,
         id: str | None = None,
@@ -78,16 +78,18 @@ class TableSource:
         if "://" in path:
             raise DataError(f"`dataset.path` (={path}) is a URL; mmtrain downloads nothing: fetch the table first.")
         table = self._table = manifest.read(Path(path))
-        labels = table.column(target, "dataset.target")
+        targets = [target] if isinstance(target, str) else target or []
+        columns = [table.column(name, "dataset.target") for name in targets]
+        labels = columns[0] if columns else [""] * len(table)
         groups = table.column(group, "dataset.group") if group else None
         if split != "split" and split:
             table.column(split, "dataset.split")  # asked for by name, so it must be there
         for name in kinds or {}:
             table.column(name, "dataset.kinds")
-            if name == target:
+            if name in targets:
                 raise ValueError(f"`kinds` and `target` both name the column '{name}'.")
-        others = {target, split, id, "id"}
-        self._open(kinds or self._guess(others), (target,), data_root, id)
+        others = {*targets, split, id, "id"}
+        self._open(kinds or self._guess(others), tuple(targets), data_root, id)
 
         parts: dict[str, list[int]]
         drawn: tuple[str, ...] = ("val", "test")
@@ -105,7 +107,7 @@ class TableSource:
                 parts = splits.stratified(
                     labels, {name: share for name, share in shares.items() if share}, seed=seed, groups=groups
                 )
-                self.split_origin = f"random with seed {seed}, stratified by `{target}`"
+                self.split_origin = f"random with seed {seed}" + (f", stratified by `{targets[0]}`" if targets else "")
             if drawn and groups:
                 self.split_origin += f", equal `{group}` kept together"
         except ValueError as error:
@@ -120,7 +122,7 @@ class TableSource:
         *,
         kinds: Mapping[str, str],
         data_root: str | None = None,
-        target: str | None = None,
+        targets: Sequence[str] = (),
     ) -> TableSource:
         """A table whose rows are only predicted: all are in the split `predict`, and no column is compulsory.
 
@@ -128,7 +130,7 @@ class TableSource:
             table: The path of a table, or its rows, each a mapping from column to cell.
             kinds: The modalities of the model; those without a column are absent in every row.
             data_root: The folder that media paths are relative to; None: the folder of the table, or of the process.
-            target: The column of the label, read where the table has it.
+            targets: The columns of the labels, read where the table has them.
         """
         source = cls.__new__(cls)
         read = source._table = manifest.read(Path(table)) if isinstance(table, str) else manifest.given(table)
@@ -138,10 +140,10 @@ class TableSource:
                 f"{read.name}: no column of a modality of the model ({', '.join(kinds)}); columns: "
                 f"{', '.join(read.columns)}."
             )
-        source._open(known, (target,) if target in read.columns and target else (), data_root, None)
+        source._open(known, tuple(name for name in targets if name in read.columns), data_root, None)
         source.splits = {"predict": range(len(read))}
         source.split_origin = "all rows"
-        source.notes = source._notes({target, "id"}, None, ())
+        source.notes = source._notes({*targets, "id"}, None, ())
         return source
 
     def _open(

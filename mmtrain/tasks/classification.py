@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmtrain.contracts import Batch, DataSpec, Fused, Range, Results
+from mmtrain.contracts import Batch, DataSpec, Fused, Range, Results, Rows
 
 
 class Classification:
@@ -17,7 +17,7 @@ class Classification:
 
     Args:
         spec: Facts about the data; K is the number of classes of the target.
-        target: The target column it learns.
+        target: The target column it learns; None: the only one that the data has.
         metric: Chooses the best checkpoint.
         label_smoothing: Share of the target spread over all classes (Szegedy et al. 2016, arXiv 1512.00567).
         class_weights: `balanced` weighs a class by N / (K * its training rows), as scikit-learn does.
@@ -31,18 +31,19 @@ class Classification:
         self,
         spec: DataSpec,
         *,
-        target: str = "label",
+        target: str | None = None,
         metric: Literal["accuracy", "macro_f1"] = "accuracy",
         label_smoothing: Annotated[float, Range(0, 1)] = 0.0,
         class_weights: Literal["none", "balanced"] = "none",
         dropout: Annotated[float, Range(0, 1)] = 0.0,
     ) -> None:
-        self.target, self.metric = target, metric
-        self.classes = spec.targets[target].classes
+        facts = spec.target(target)
+        self.target, self.targets, self.metric = facts.name, (facts.name,), metric
+        self.classes = facts.classes
         self.label_smoothing, self.dropout = label_smoothing, dropout
         self.class_weight = torch.ones(len(self.classes))  # [K]
         if class_weights == "balanced":
-            counts = torch.tensor(spec.targets[target].counts, dtype=torch.float32)
+            counts = torch.tensor(facts.counts, dtype=torch.float32)
             self.class_weight = counts.sum() / (len(counts) * counts)
 
     def make_head(self, width: int) -> nn.Module:
@@ -55,7 +56,7 @@ class Classification:
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Weighted sum of -log softmax(outputs)[target] over the rows that have a target; a scalar."""
-        values = batch.targets[self.target].values  # [B]
+        values = batch.targets[self.target].tensor  # [B]
         losses = F.cross_entropy(outputs.float(), values, label_smoothing=self.label_smoothing, reduction="none")
         weights = self._row_weights(batch)
         # where, not a product alone: a filling row must not turn the sum into nan
@@ -63,20 +64,25 @@ class Classification:
 
     def likelihood(self, outputs: Tensor, batch: Batch) -> Tensor:
         """softmax(outputs)[target]: [B]."""
-        values = batch.targets[self.target].values  # [B]
+        values = batch.targets[self.target].tensor  # [B]
         return outputs.float().softmax(dim=-1).gather(1, values.unsqueeze(1)).squeeze(1)
 
     def _row_weights(self, batch: Batch) -> Tensor:
-        values, mask = batch.targets[self.target]
-        return self.class_weight.to(values.device)[values] * mask * batch.weight  # [B]
+        target = batch.targets[self.target]
+        return self.class_weight.to(target.tensor.device)[target.tensor] * target.mask * batch.weight  # [B]
+
+    def collect(self, outputs: Tensor, batch: Batch) -> Rows:
+        """The logits, [B,K]."""
+        return outputs.float().cpu()
 
     def metrics(self, results: Results) -> dict[str, float]:
         """Accuracy and its binomial standard error, macro F1, expected calibration error, over rows with a target."""
         from sklearn.metrics import accuracy_score, f1_score
 
-        kept = results.targets.mask.numpy()
-        truth = results.targets.values.numpy()[kept]
-        probabilities = results.outputs.softmax(dim=-1).numpy()[kept]  # [N,K]
+        target = results.targets[self.target]
+        kept = target.mask.numpy()
+        truth = target.tensor.numpy()[kept]
+        probabilities = results.tensor.softmax(dim=-1).numpy()[kept]  # [N,K]
         predicted = probabilities.argmax(axis=1)
         accuracy = float(accuracy_score(truth, predicted))
         return {
@@ -88,7 +94,7 @@ class Classification:
 
     def table(self, results: Results) -> dict[str, list[str] | list[float]]:
         """The predicted class, its probability and the probability of every class."""
-        probabilities = results.outputs.softmax(dim=-1)
+        probabilities = results.tensor.softmax(dim=-1)
         best, index = probabilities.max(dim=-1)
         columns: dict[str, list[str] | list[float]] = {
             "prediction": [self.classes[i] for i in index.tolist()],
@@ -102,10 +108,11 @@ class Classification:
         """Counts [K,K]: row = the true class, column = the predicted one."""
         from sklearn.metrics import confusion_matrix
 
-        kept = results.targets.mask.numpy()
+        target = results.targets[self.target]
+        kept = target.mask.numpy()
         matrix = confusion_matrix(
-            results.targets.values.numpy()[kept],
-            results.outputs.argmax(dim=-1).numpy()[kept],
+            target.tensor.numpy()[kept],
+            results.tensor.argmax(dim=-1).numpy()[kept],
             labels=range(len(self.classes)),
         )
         counts: list[list[int]] = matrix.tolist()
