@@ -18,7 +18,7 @@ from mmtrain.errors import ConfigError
 from mmtrain.model import MultimodalModel, batch_norms
 from mmtrain.optim import Schedule, parameter_groups
 from mmtrain.protocols import DataSource, Encoder, Fusion, LogitFusion, Logits, Plan, Task
-from mmtrain.settings import RunSettings, TrainerSettings
+from mmtrain.settings import RunSettings, TechniqueSettings, TrainerSettings
 from mmtrain.suggest import did_you_mean
 from mmtrain.task_tree import children, target_readers
 
@@ -38,9 +38,10 @@ class Parts:
 
 def settings_of(config: Config) -> RunSettings:
     """The typed settings of a config that `check` has passed."""
-    values: dict[str, Any] = {name: config[name] for name in RunSettings.__dataclass_fields__ if name != "trainer"}
-    trainer: dict[str, Any] = node(config, "trainer")
-    return RunSettings(**values, trainer=TrainerSettings(**trainer))
+    typed = {"trainer": TrainerSettings, "technique": TechniqueSettings}
+    parts: dict[str, Any] = {name: make(**cast(Any, node(config, name))) for name, make in typed.items()}
+    values: dict[str, Any] = {name: config[name] for name in RunSettings.__dataclass_fields__ if name not in typed}
+    return RunSettings(**values, **parts)
 
 
 def build(config: Config, spec: DataSpec | None = None) -> Parts:
@@ -134,7 +135,13 @@ def build_model(config: Config, settings: RunSettings, spec: DataSpec, task: Tas
             continue
         encoders[name] = cast(Encoder, _factory_for(config, "encoder", name, signal.kind)(signal))
     fusion = cast(Fusion, component("fusion", node(config, "fusion"), tuple(encoders), settings.width))
-    return MultimodalModel(encoders, fusion, _head(fusion, task, settings.width), width=settings.width)
+    return MultimodalModel(
+        encoders,
+        fusion,
+        _head(fusion, task, settings.width),
+        width=settings.width,
+        null_tokens=settings.technique.null_tokens,
+    )
 
 
 def build_plan(config: Config, data: Data) -> Plan:

@@ -26,6 +26,7 @@ from mmtrain.profiling import profiled
 from mmtrain.protocols import Calibrated
 from mmtrain.run import Run
 from mmtrain.seeding import seed_step
+from mmtrain.techniques.modality_dropout import drop
 
 _MOST_BAD_STEPS = {"scaler": 20, "skip": 5, "stop": 1}
 """In a row, before the run ends."""
@@ -80,7 +81,7 @@ def train_step(run: Run, model: nn.Module, micros: list[Batch]) -> None:
     outputs: list[Outputs] = []
     for number, batch in enumerate(micros):
         seed_step(run.compute.device, run.settings.seed, progress.step, number, run.peers.rank, "step")
-        moved = batch.to(run.compute.device)
+        moved = drop(batch, run.settings.technique.modality_dropout).to(run.compute.device)
         with run.peers.reported(), run.peers.synchronised(model, number == len(micros) - 1):
             with run.compute.autocast():
                 outputs.append(model(moved))

@@ -34,7 +34,7 @@ LAYERS = (
         "tokenizer",
     },
     {"nonfinite", "runfolder", "signatures", "specaugment", "spectrogram", "trust"},
-    {"data", "encoders", "fusion", "tasks"},
+    {"data", "encoders", "fusion", "tasks", "techniques"},
     {"compose", "evaluation", "model", "page", "state", "task_tree"},
     {"build", "checkpoint", "run", "validate"},
     {"check", "jobs", "loop", "strategies"},
