@@ -14,6 +14,7 @@ from mmtrain.trained import open_run
 OPTIONS = {
     "input": "a .csv, .tsv or .jsonl table with the columns of the modalities; one left out counts as missing",
     "output": "a .csv or .jsonl file; predictions/<name of the input>.csv in the run where it is not given",
+    "encoding": "that of the input, such as gb18030; UTF-8 where it is not given",
     "data_root": "the folder that media paths are relative to; the folder of the table where it is not given",
     "checkpoint": "best (by validation; the default), last, or the number of a step that was kept",
     "device": "auto, cpu, cuda, cuda:1 or mps; the run's own where it is not given",
@@ -30,7 +31,11 @@ def run(arguments: list[str]) -> None:
     table = Path(given["input"])
     trained = open_run(given)
     source = TableSource.for_prediction(
-        str(table), kinds=trained.kinds, data_root=given.get("data_root"), targets=trained.task.targets
+        str(table),
+        kinds=trained.kinds,
+        data_root=given.get("data_root"),
+        targets=trained.task.targets,
+        encoding=given.get("encoding", "utf-8"),
     )
     for note in source.notes:
         say(f"note: {note}")

@@ -15,9 +15,7 @@ from typing import Annotated
 
 from mmtrain.contracts import Cell, Range
 from mmtrain.data import manifest, splits
-from mmtrain.data.files import LARGEST, find_files
 from mmtrain.errors import DataError
-from mmtrain.paths import safe_read
 
 _KINDS = ("text", "image", "audio")
 _FILE = re.compile(r"\.[^\W\d]\w{0,4}$")  # `a.png`, not `0.5`
@@ -33,6 +31,7 @@ class TableSource:
         split: The column that says train, val or test; where the table has none, rows are split at random.
         group: The column whose equal values stay together in one split.
         id: The column of distinct sample ids; None: `id` if there is one, else the row numbers.
+        encoding: That of a table in text, by its name in Python; a byte order mark is no part of it.
         kinds: The kind of each modality by column; None: by the start of the columns' names. Of those that are called
             more than `image` or `audio`, one in which no cell is a file name (`image_width`) is none.
         val_fraction: Share of the training rows for validation, where the table has no such rows.
@@ -65,6 +64,7 @@ class TableSource:
         split: str | None = "split",
         group: str | None = None,
         id: str | None = None,
+        encoding: str = "utf-8",
         kinds: dict[str, str] | None = None,
         val_fraction: Annotated[float, Range(0, 1, above=True)] = 0.1,
         test_fraction: Annotated[float, Range(0, 1)] = 0.1,
@@ -77,7 +77,7 @@ class TableSource:
             )
         if "://" in path:
             raise DataError(f"`dataset.path` (={path}) is a URL; mmtrain downloads nothing: fetch the table first.")
-        table = self._table = manifest.read(Path(path))
+        table = self._table = manifest.read(Path(path), encoding)
         targets = [target] if isinstance(target, str) else target or []
         columns = [table.column(name, "dataset.target") for name in targets]
         labels = columns[0] if columns else [""] * len(table)
@@ -113,7 +113,7 @@ class TableSource:
         except ValueError as error:
             raise DataError(f"{table.name}: {error}") from None
         self.splits = {name: parts[name] for name in ("train", "val", "test") if name in parts}
-        self.notes = self._notes(others, group, drawn)
+        self.notes = [*table.notes, *self._notes(others, group, drawn)]
 
     @classmethod
     def for_prediction(
@@ -123,6 +123,7 @@ class TableSource:
         kinds: Mapping[str, str],
         data_root: str | None = None,
         targets: Sequence[str] = (),
+        encoding: str = "utf-8",
     ) -> TableSource:
         """A table whose rows are only predicted: all are in the split `predict`, and no column is compulsory.
 
@@ -131,9 +132,10 @@ class TableSource:
             kinds: The modalities of the model; those without a column are absent in every row.
             data_root: The folder that media paths are relative to; None: the folder of the table, or of the process.
             targets: The columns of the labels, read where the table has them.
+            encoding: As in the class.
         """
         source = cls.__new__(cls)
-        read = source._table = manifest.read(Path(table)) if isinstance(table, str) else manifest.given(table)
+        read = source._table = manifest.read(Path(table), encoding) if isinstance(table, str) else manifest.given(table)
         known = {name: kind for name, kind in kinds.items() if name in read.columns}
         if not known:
             raise DataError(
@@ -150,19 +152,20 @@ class TableSource:
         self, kinds: Mapping[str, str], targets: tuple[str, ...], data_root: str | None, identity: str | None
     ) -> None:
         self.kinds, self.targets, self.ceilings = dict(kinds), targets, {}
-        self.ids = self._table.identities(identity)
+        self.ids = self._ids = self._table.identities(identity)
         root = Path(data_root) if data_root is not None else self._table.folder
         if not root.is_dir():
             raise DataError(f"no folder {root}; check `dataset.data_root`.")
-        self._root = root.resolve()
-        self._media_digest = find_files(self._table, self._media(), self._root)
+        self._stores, self._media_digest = self._table.find_media(self._media(), root.resolve())
 
     def _guess(self, others: set[str | None]) -> dict[str, str]:
         """Modalities by the start of the columns' names."""
         kinds = {}
         for name, cells in self._table.columns.items():
-            kind = next((kind for kind in _KINDS if name.startswith(kind)), None)
-            if kind and name not in others and (name in _KINDS or kind == "text" or any(map(_FILE.search, cells))):
+            told = self._table.kinds.get(name)
+            kind = told or next((kind for kind in _KINDS if name.startswith(kind)), None)
+            certain = told or name in _KINDS or kind == "text"
+            if kind and name not in others and (certain or any(map(_FILE.search, cells))):
                 kinds[name] = kind
         if not kinds:
             raise DataError(
@@ -198,7 +201,7 @@ class TableSource:
         if self.kinds[name] == "text":
             return value
         try:
-            return safe_read(self._root, value, max_bytes=LARGEST)
+            return self._stores[name].read(row)
         except (ValueError, OSError) as error:
             raise DataError(f"{self._table.place(row)}: `{name}`: {error}") from None
 
@@ -217,10 +220,8 @@ class TableSource:
             f"{self.kinds.get(name, 'target')} {name}": self._table.columns[name]
             for name in (*self.kinds, *self.targets)
         }
-        for title, cells in {**used, "ids": self.ids}.items():
-            digest.update(f"{title}\0".encode())
-            for cell in cells:
-                digest.update(f"{cell}\0".encode())  # no cell holds a NUL
+        for title, cells in {**used, "ids": self._ids}.items():
+            digest.update(f"{title}\0".encode() + cells.digest)
         for split, rows in self.splits.items():
             digest.update(f"{split}\0".encode() + array("q", rows).tobytes())
         return digest.hexdigest()
