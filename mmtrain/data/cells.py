@@ -8,19 +8,26 @@ without a name, whose pages the processes share and the kernel takes back when m
 from __future__ import annotations
 
 import hashlib
+import json
 import mmap
+import re
 import tempfile
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import overload
+from typing import NamedTuple, overload
 
 import numpy as np
 
+from mmtrain.data.files import Store
 from mmtrain.errors import DiskError
 
 BLOCK = 10_000  # rows that are handed on at a time
 _IN_MEMORY = 2**20  # bytes of a column up to which no file is made
+BROKEN = re.compile("[\0\ud800-\udfff]")  # cannot be written as UTF-8 text again
+
+Blocks = Iterator[tuple[Sequence[int], Mapping[str, Sequence[str]]]]
+"""Rows by the thousand: the number of each row (its line in the file), and the cells by column."""
 
 
 class Column(Sequence[str]):
@@ -108,11 +115,21 @@ class _Builder:
         self._file.close()
 
 
+class Content(NamedTuple):
+    """What a table holds, in whatever form; the fields are those of `Manifest`."""
+
+    columns: dict[str, Column]
+    lines: array[int]
+    stores: Mapping[str, Store] = {}
+    kinds: Mapping[str, str] = {}
+    notes: Sequence[str] = ()
+
+
 def gather(blocks: Iterable[tuple[Sequence[int], Mapping[str, Sequence[str]]]]) -> tuple[dict[str, Column], array[int]]:
     """Puts blocks of rows together; a column that a block lacks is blank there.
 
     Args:
-        blocks: The number of each row (its line in the file) and the cells by column.
+        blocks: As in `Blocks`.
 
     Returns:
         The columns in the order in which they came up, and all row numbers.
@@ -139,3 +156,20 @@ def gather(blocks: Iterable[tuple[Sequence[int], Mapping[str, Sequence[str]]]]) 
     finally:
         for builder in builders.values():
             builder.close()
+
+
+def cell_of(name: str, value: object) -> str:
+    """A JSON value as a cell: nothing is blank, a list or object is its JSON text.
+
+    Raises:
+        ValueError: The value, or the name of its column, cannot be written as text.
+    """
+    if isinstance(value, str):
+        cell = value
+    elif value is None:
+        cell = ""
+    else:
+        cell = json.dumps(value, ensure_ascii=False)
+    if BROKEN.search(name) or BROKEN.search(cell):
+        raise ValueError(f"'{name[:80]}' holds a NUL or half a surrogate pair".encode(errors="replace").decode())
+    return cell

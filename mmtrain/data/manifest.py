@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmtrain.data import text_table
-from mmtrain.data.cells import BLOCK, Column, gather
+from mmtrain.data import arrow, text_table
+from mmtrain.data.cells import BLOCK, BROKEN, Blocks, Column, Content, gather
 from mmtrain.data.files import Files, Store
 from mmtrain.errors import DataError
 from mmtrain.suggest import nearest
@@ -122,24 +122,34 @@ class Manifest:
 
 
 def read(path: Path, encoding: str = "utf-8") -> Manifest:
-    """Reads a table by its suffix: .csv, .tsv, .jsonl, .ndjson.
+    """Reads a table by its suffix, or by what is in a folder.
 
     Args:
-        path: The file.
+        path: The file or folder.
         encoding: Of a table in text.
 
     Raises:
         ConfigError: No such encoding.
-        DataError: The file cannot be read, is empty, or breaks its format; names the line.
+        DataError: It cannot be read, is empty, or breaks its format; names the line.
     """
-    if path.suffix.lower() not in text_table.FORMATS:
-        raise DataError(
-            f"{path}: '{path.suffix}' is not a table mmtrain reads; use one of {', '.join(text_table.FORMATS)}."
-        )
-    table = Manifest(path, *gather(text_table.blocks(path, encoding)))
+    table = Manifest(path, *_content(path, encoding))
     if not len(table):
         raise DataError(f"{path} is empty; a table has one row a sample.")
     return table
+
+
+def _content(path: Path, encoding: str) -> Content:
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
+            return arrow.read(arrow.saved_parts(path))
+        raise DataError(f"{path} is a folder of no form that mmtrain reads.")
+    if suffix in text_table.FORMATS:
+        return Content(*gather(text_table.blocks(path, encoding)))
+    if suffix == ".parquet":
+        return arrow.read([arrow.Part(path)])
+    known = ", ".join([*text_table.FORMATS, ".parquet"])
+    raise DataError(f"{path}: '{suffix}' is not a table mmtrain reads; use one of {known}.")
 
 
 def given(rows: Sequence[GivenRow]) -> Manifest:
@@ -153,7 +163,7 @@ def given(rows: Sequence[GivenRow]) -> Manifest:
     return Manifest(None, *gather(_given_blocks(rows)))
 
 
-def _given_blocks(rows: Sequence[GivenRow]) -> text_table.Blocks:
+def _given_blocks(rows: Sequence[GivenRow]) -> Blocks:
     for start in range(0, len(rows), BLOCK):
         numbers = range(start + 1, min(start + BLOCK, len(rows)) + 1)
         block = [_given_row(number, rows[number - 1]) for number in numbers]
@@ -167,7 +177,7 @@ def _given_row(number: int, row: GivenRow) -> dict[str, str]:
     cells = {}
     for name, value in row.items():
         finite = isinstance(value, str) or (isinstance(value, int | float) and math.isfinite(value))
-        if not (value is None or finite) or text_table.BROKEN.search(f"{name}{value}"):
+        if not (value is None or finite) or BROKEN.search(f"{name}{value}"):
             raise DataError(
                 f"row {number}: `{name}` is {str(value)[:40]!r} ({type(value).__name__}); give text or None."
             )

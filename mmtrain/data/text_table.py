@@ -7,20 +7,14 @@ from __future__ import annotations
 
 import csv
 import json
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from mmtrain.data.cells import BLOCK
+from mmtrain.data.cells import BLOCK, Blocks, cell_of
 from mmtrain.data.encoding import check_text, codec
 from mmtrain.errors import DataError
-
-Blocks = Iterator[tuple[Sequence[int], Mapping[str, Sequence[str]]]]
-"""Rows by the thousand: the number of each row, and the cells by column."""
-
-BROKEN = re.compile("[\0\ud800-\udfff]")  # cannot be written as UTF-8 text again
 
 
 def blocks(path: Path, encoding: str) -> Blocks:
@@ -99,23 +93,6 @@ def distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
             raise ValueError(f"the key '{name}' occurs twice")
         row[name] = value
     return row
-
-
-def cell_of(name: str, value: object) -> str:
-    """A JSON value as a cell: nothing is blank, a list or object is its JSON text.
-
-    Raises:
-        ValueError: The value, or the name of its column, cannot be written as text.
-    """
-    if isinstance(value, str):
-        cell = value
-    elif value is None:
-        cell = ""
-    else:
-        cell = json.dumps(value, ensure_ascii=False)
-    if BROKEN.search(name) or BROKEN.search(cell):
-        raise ValueError(f"'{name[:80]}' holds a NUL or half a surrogate pair".encode(errors="replace").decode())
-    return cell
 
 
 FORMATS: Mapping[str, tuple[str, Callable[[Path, Iterator[str]], Blocks]]] = {
