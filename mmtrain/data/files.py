@@ -16,6 +16,20 @@ from mmtrain.paths import safe_read, safe_size
 LARGEST = 2**30  # bytes of a file: it is read whole
 _REMEMBERED = 100_000  # files whose size is kept, for tables that name each many times
 
+SUFFIXES = {
+    "image": ("jpg", "jpeg", "png", "webp", "bmp", "gif"),
+    "audio": ("wav", "flac", "ogg", "mp3"),
+    "video": ("mp4", "m4v", "mov", "mkv", "webm", "avi"),
+    "features": ("npy", "npz"),
+}
+"""How the names of files of each kind end."""
+_KINDS = {suffix: kind for kind, suffixes in SUFFIXES.items() for suffix in suffixes}
+
+
+def kind_by_suffix(path: str) -> str | None:
+    """The kind of modality that a file is by its name: `cats/1.PNG` is an image."""
+    return _KINDS.get(path.rpartition(".")[2].lower())
+
 
 class Store(Protocol):
     """The media of one column, by row."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmtrain.data import arrow, text_table
+from mmtrain.data import arrow, class_folders, text_table
 from mmtrain.data.cells import BLOCK, BROKEN, Blocks, Column, Content, gather
 from mmtrain.data.files import Files, Store
 from mmtrain.errors import DataError
@@ -143,7 +143,7 @@ def _content(path: Path, encoding: str) -> Content:
     if path.is_dir():
         if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
             return arrow.read(arrow.saved_parts(path))
-        raise DataError(f"{path} is a folder of no form that mmtrain reads.")
+        return class_folders.read(path)
     if suffix in text_table.FORMATS:
         return Content(*gather(text_table.blocks(path, encoding)))
     if suffix == ".parquet":
