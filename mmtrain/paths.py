@@ -145,6 +145,11 @@ def is_own(folder: Path) -> bool:
     return str(folder.resolve()) in lines
 
 
+def user_cache() -> Path:
+    """The user's folder for what can be made again at any time."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "mmtrain"
+
+
 def _own_runs() -> Path:
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     return Path(state).expanduser() / "mmtrain" / "runs.txt"

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from mmtrain.data.arrow_media import ArrowFile, Embedded, File, Leaf, ParquetFile, pyarrow
 from mmtrain.data.cells import BLOCK, Blocks, Content, cell_of, gather
+from mmtrain.data.parts import Part
 from mmtrain.errors import DataError
 from mmtrain.paths import safe_path
 
@@ -24,13 +25,6 @@ if TYPE_CHECKING:
 _MEDIA = {"Image": "image", "Audio": "audio", "Video": "video"}  # Hugging Face's name, and ours
 Feature = Mapping[str, object]
 """Hugging Face's description of a column."""
-
-
-class Part(NamedTuple):
-    """A file of a table, and the split that all its rows are in, where that is known."""
-
-    path: Path
-    split: str | None = None
 
 
 def read(parts: Sequence[Part]) -> Content:

@@ -12,6 +12,7 @@ from pathlib import Path
 from mmtrain.errors import ConfigError, DataError
 
 _NO_PLAIN_TEXT = {"charmap", "idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"}
+_CHANCE = 10  # characters from which on text in another encoding is no longer UTF-8 by chance, as some words are
 _PIECE = 2**20  # bytes that are decoded at a time
 
 
@@ -48,28 +49,28 @@ def check_text(path: Path, name: str) -> None:
             if name == "utf-8-sig" and file.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
                 raise DataError(f"{path} is UTF-16; save it as UTF-8, or set `dataset.encoding=utf-16`.")
             decoder, utf8 = codecs.getincrementaldecoder(name)(), codecs.getincrementaldecoder("utf-8")()
-            foreign, ascii_only = name != "utf-8-sig", True
+            others: int | None = None if name == "utf-8-sig" else 0  # characters beyond ASCII; None: it is not UTF-8
             while piece := file.read(_PIECE):
                 if "\0" in decoder.decode(piece):
                     raise _nul(path, name)
-                ascii_only = ascii_only and piece.isascii()
-                foreign = foreign and _fits(utf8, piece)
+                if others is not None:
+                    others = _count(utf8, piece, others)
             decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         raise _misfit(path, name) from None
     except OSError as error:
         raise DataError(f"cannot read the table {path}: {error.strerror}; check `dataset.path`.") from None
-    if foreign and not ascii_only and not utf8.getstate()[0]:
-        # Text in another encoding is next to never UTF-8 by chance; the reverse is common: GB18030 takes most bytes.
+    if others is not None and others >= _CHANCE and not utf8.getstate()[0]:
+        # GB18030 and the one-byte encodings take nearly everything, so that UTF-8 would be read as other characters.
         raise DataError(f"{path} is UTF-8, not {name}; leave `dataset.encoding` out.")
 
 
-def _fits(decoder: codecs.IncrementalDecoder, piece: bytes) -> bool:
+def _count(utf8: codecs.IncrementalDecoder, piece: bytes, before: int) -> int | None:
     try:
-        decoder.decode(piece)
+        text = utf8.decode(piece)
     except UnicodeDecodeError:
-        return False
-    return True
+        return None
+    return before + len(text) - len(text.encode("ascii", "ignore"))
 
 
 def _nul(path: Path, name: str) -> DataError:

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmtrain.data import arrow, class_folders, text_table
+from mmtrain.data import arrow, class_folders, shards, text_table
 from mmtrain.data.cells import BLOCK, BROKEN, Blocks, Column, Content, gather
 from mmtrain.data.files import Files, Store
+from mmtrain.data.parts import Part, parts
 from mmtrain.errors import DataError
 from mmtrain.suggest import nearest
 
@@ -143,12 +144,18 @@ def _content(path: Path, encoding: str) -> Content:
     if path.is_dir():
         if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
             return arrow.read(arrow.saved_parts(path))
+        if tars := parts(path, ".tar"):
+            return shards.read(tars, path)
+        if tables := parts(path, ".parquet"):
+            return arrow.read(tables)
         return class_folders.read(path)
     if suffix in text_table.FORMATS:
         return Content(*gather(text_table.blocks(path, encoding)))
     if suffix == ".parquet":
-        return arrow.read([arrow.Part(path)])
-    known = ", ".join([*text_table.FORMATS, ".parquet"])
+        return arrow.read([Part(path)])
+    if suffix == ".tar":
+        return shards.read([Part(path)], path.parent)
+    known = ", ".join([*text_table.FORMATS, ".parquet", ".tar"])
     raise DataError(f"{path}: '{suffix}' is not a table mmtrain reads; use one of {known}.")
 
 

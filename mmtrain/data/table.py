@@ -22,10 +22,10 @@ _FILE = re.compile(r"\.[^\W\d]\w{0,4}$")  # `a.png`, not `0.5`
 
 
 class TableSource:
-    """Rows of a CSV, TSV or JSON lines file; a `DataSource`. See `configs/dataset/table.yaml` for the arguments.
+    """Rows of a table of any form; a `DataSource`. See `configs/dataset/table.yaml` for the arguments.
 
     Args:
-        path: The table.
+        path: The table, a file or a folder; `mmtrain.data.manifest.read` says which.
         data_root: The folder that media paths are relative to and may not leave; None: the folder of the table.
         target: The column of the label, or several; null: there is none. Random splits are stratified by the first.
         split: The column that says train, val or test; where the table has none, rows are split at random.

@@ -66,26 +66,35 @@ def _delimited(path: Path, lines: Iterator[str], *, delimiter: str) -> Blocks:
 def _json_lines(path: Path, lines: Iterator[str]) -> Blocks:
     numbered = enumerate(lines, 1)
     while block := list(islice(numbered, BLOCK)):
-        rows = {number: _row(path, number, line) for number, line in block if line.strip()}
+        rows = {number: _numbered(path, number, line) for number, line in block if line.strip()}
         names = dict.fromkeys(name for row in rows.values() for name in row)
         yield list(rows), {name: [row.get(name, "") for row in rows.values()] for name in names}
 
 
-def _row(path: Path, number: int, line: str) -> dict[str, str]:
+def _numbered(path: Path, number: int, line: str) -> dict[str, str]:
     try:
-        # numbers stay the text that they were written as
-        row = json.loads(line, object_pairs_hook=distinct, parse_int=str, parse_float=str, parse_constant=str)
-        if not isinstance(row, dict):
-            raise ValueError("the line is no object {...}")
-        if any(isinstance(value, list | dict) for value in row.values()):
-            inner = json.loads(line)
-            row = {name: inner[name] if isinstance(value, list | dict) else value for name, value in row.items()}
-        return {name: cell_of(name, value) for name, value in row.items()}
+        return json_row(line)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}:{number}: not a row of JSON lines: {error}.") from None
 
 
-def distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def json_row(text: str) -> dict[str, str]:
+    """The cells of a JSON object; numbers stay the text that they were written as.
+
+    Raises:
+        ValueError: It is no object, has a key twice, or a value that no cell can hold.
+        RecursionError: It is nested too deeply.
+    """
+    row = json.loads(text, object_pairs_hook=_distinct, parse_int=str, parse_float=str, parse_constant=str)
+    if not isinstance(row, dict):
+        raise ValueError("the text is no object {...}")
+    if any(isinstance(value, list | dict) for value in row.values()):
+        inner = json.loads(text)  # numbers in lists are numbers of JSON text again
+        row = {name: inner[name] if isinstance(value, list | dict) else value for name, value in row.items()}
+    return {name: cell_of(name, value) for name, value in row.items()}
+
+
+def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """The pairs of a JSON object, none of whose keys may occur twice."""
     row: dict[str, object] = {}
     for name, value in pairs:

@@ -121,6 +121,17 @@ def test_a_saved_dataset_is_read_with_its_splits(tmp_path):
     assert list(read(tmp_path / "set/train").columns) == ["img", "label"]
 
 
+def test_a_folder_of_parquet_files_is_one_table(tmp_path):
+    """With a split where the names of the files say it."""
+    for split, values in (("train", ["a", "b"]), ("test", ["c"])):
+        pq.write_table(pa.table({"text": values}), tmp_path / f"{split}-00000-of-00001.parquet")
+    assert read(tmp_path).columns == {"text": ["c", "a", "b"], "split": ["test", "train", "train"]}
+
+    pq.write_table(pa.table({"label": ["x"]}), tmp_path / "val.parquet")
+    with pytest.raises(DataError, match=r"val.parquet has other columns than .*test-00000-of-00001.parquet: label"):
+        read(tmp_path)
+
+
 def test_the_fingerprint_follows_the_sizes_of_media_in_the_table(tmp_path):
     columns = {"label": list("xyxy"), "split": ["train", "train", "val", "test"]}
     seen = [

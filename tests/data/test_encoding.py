@@ -22,6 +22,11 @@ def test_a_table_is_read_in_the_encoding_that_is_named(tmp_path, encoding, name)
     assert read(write(tmp_path, content.encode(encoding), name), encoding).columns["label"] == ["猫", "狗"]
 
 
+def test_a_word_that_is_utf_8_by_chance_is_read_as_asked(tmp_path):
+    """The two characters are valid UTF-8 when written in GB18030."""
+    assert read(write(tmp_path, "label\n联通\n".encode("gb18030")), "gb18030").columns["label"] == ["联通"]
+
+
 def test_a_byte_order_mark_of_utf_8_is_accepted_unasked(tmp_path):
     assert list(read(write(tmp_path, CHINESE.encode("utf-8-sig"))).columns) == ["text", "label"]
 
@@ -34,7 +39,7 @@ def test_a_byte_order_mark_of_utf_8_is_accepted_unasked(tmp_path):
         ("text\ncafé au lait\n".encode("latin-1"), "utf-8", "0xe9 at offset 8 is not UTF-8, but cp1252 fits and reads"
          " 'café au lait'"),
         (CHINESE.encode(), "ascii", "pets.csv:2: byte 0xe5 at offset 11 is not ascii, but utf-8 fits"),
-        ("text\n猫猫\n".encode(), "gb18030", "pets.csv is UTF-8, not gb18030; leave `dataset.encoding` out"),
+        (("猫猫\n" * 5).encode(), "gb18030", "pets.csv is UTF-8, not gb18030; leave `dataset.encoding` out"),
         (b"text\n\xff\xff,\x81\n", "utf-8", "pets.csv:2: byte 0xff at offset 5 is not UTF-8"),
         (b"text\nabc" + "猫".encode()[:2], "utf-8", "pets.csv:2: byte 0xe7 at offset 8 is not UTF-8"),
         ("text\n猫\n".encode("utf-16"), "utf-8", "is UTF-16; save it as UTF-8, or set `dataset.encoding=utf-16`"),

@@ -82,7 +82,7 @@ def test_a_broken_table_is_refused_with_its_place(tmp_path, content, message):
     ("line", "message"),
     [
         ("{", "pets.jsonl:2: not a row"),
-        ("[1]", "the line is no object"),
+        ("[1]", "the text is no object"),
         ('{"a": 1, "a": 2}', "the key 'a' occurs twice"),
         ('{"a": {"b": 1, "b": 2}}', "the key 'b' occurs twice"),
         ('{"a": "\\u0000"}', "NUL or half a surrogate pair"),
