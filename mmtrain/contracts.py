@@ -98,7 +98,7 @@ class SignalSpec:
         length: The most steps a sample can have; 1 where nothing is padded.
         vocabulary: Text: the words, index = id.
         sample_rate: Audio: samples a second.
-        special: Text: ids that are no words, first those of padding and unknown, then the marks that a tokenizer adds.
+        special: Text: ids that are no words: that of an unknown one first, then padding and the marks of a tokenizer.
         tokenizer: Text: the tokenizer as the JSON of the `tokenizers` library, where the reader is made of one.
     """
 
@@ -108,7 +108,7 @@ class SignalSpec:
     length: int = 1
     vocabulary: tuple[str, ...] = ()
     sample_rate: int = 0
-    special: tuple[int, ...] = (0, 1)
+    special: tuple[int, ...] = (1, 0)
     tokenizer: str = ""
 
 

@@ -55,8 +55,9 @@ MODULES = {
 HYDRA = {"build", "check", "cli", "compose", "jobs"}
 """Where objects of Hydra and OmegaConf live; what leaves these modules is plain."""
 
-CATCHES_ALL = {"cli": 1, "jobs": 1, "signatures": 1}
-"""The borders: an error becomes a line and a code, a job of a sweep ends alone, the user's own module is imported."""
+CATCHES_ALL = {"cli": 1, "data.subwords": 1, "jobs": 1, "signatures": 1}
+"""The borders: an error becomes a line and a code, a library raises bare Exception only, a job of a sweep ends alone,
+the user's own module is imported."""
 
 UNIX_ONLY = {"crypt", "fcntl", "grp", "posix", "pty", "pwd", "readline", "resource", "syslog", "termios", "tty"}
 

@@ -118,7 +118,7 @@ def test_dropped_words_become_unknown():
 
 def test_marks_of_a_tokenizer_are_not_dropped():
     """Unknown is 2 here, begin and end are 3 and 4."""
-    spec = replace(TEXT, special=(0, 2, 3, 4))
+    spec = replace(TEXT, special=(2, 0, 3, 4))
 
     assert WordDropout(spec, rate=1)(torch.tensor([3, 1, 1, 4]), key=0).tolist() == [3, 2, 2, 4]
 

@@ -30,7 +30,7 @@ class WordDropout:
         if not spec.vocabulary:
             raise ValueError(f"drops words, but modality `{spec.name}` is {spec.kind} without a vocabulary")
         self.rate = rate
-        self.unknown = spec.special[1]
+        self.unknown = spec.special[0]
         self._special = torch.tensor(spec.special)
 
     def __call__(self, values: Tensor, key: int) -> Tensor:
