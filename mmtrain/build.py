@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
@@ -12,11 +12,13 @@ from torch.optim import Optimizer
 
 from mmtrain.compose import BY_NAME, kinds, unjoined
 from mmtrain.contracts import DataSpec
+from mmtrain.data.cache import stores
 from mmtrain.data.dataset import Data
 from mmtrain.data.fitting import AugmentFactory, ReaderFactory
 from mmtrain.errors import ConfigError
 from mmtrain.model import MultimodalModel, batch_norms
 from mmtrain.optim import Schedule, parameter_groups
+from mmtrain.paths import cache_dir
 from mmtrain.protocols import DataSource, Encoder, Fusion, LogitFusion, Logits, Plan, Task
 from mmtrain.settings import RunSettings, TechniqueSettings, TrainerSettings
 from mmtrain.suggest import did_you_mean
@@ -57,6 +59,8 @@ def build(config: Config, spec: DataSpec | None = None) -> Parts:
     """
     settings = settings_of(config)
     data = build_data(config, build_source(config), spec)
+    if (cache := cache_dir(settings.cache_dir)) is not None:
+        data = replace(data, stores=stores(cache, data.readers))
     if len(data.spec.signals) > 1 and unjoined(config):
         raise ConfigError(
             f"`fusion`: none does not join the modalities of the data ({', '.join(data.spec.signals)}); choose another "

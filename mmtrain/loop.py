@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import nullcontext
 from itertools import islice
 
 import torch
@@ -16,6 +17,7 @@ from torch import nn
 
 from mmtrain import checkpoint
 from mmtrain.contracts import Batch, Outputs, Results
+from mmtrain.data.fitting import refuse_many
 from mmtrain.data.loader import batches
 from mmtrain.data.plan import share
 from mmtrain.errors import Stopped
@@ -55,7 +57,7 @@ def fit(run: Run) -> None:
                     break
 
 
-def steps_of_epoch(run: Run) -> Iterator[list[Batch]]:
+def steps_of_epoch(run: Run) -> Generator[list[Batch], None, None]:
     """What is left of the epoch under way: for each optimizer step, this process's share, in `accumulate` parts."""
     settings, progress = run.settings.trainer, run.state.progress
     plan = run.plan(seed=run.settings.seed, epoch=progress.epoch, batch_size=settings.batch_size)[progress.batch :]
@@ -166,16 +168,18 @@ def score(run: Run, split: str, *, poll: bool = False) -> Results:
             poll=lambda: poll and bool(run.stop.number),
         )
 
-    if state.average is None:
-        return made()
-    with state.average.applied(state.model):
-        return made()
+    with nullcontext() if state.average is None else state.average.applied(state.model):
+        results = made()
+    for name, reason in results.skipped:
+        run.meter.once(f"skipped {name}: {reason}")
+    refuse_many(dict(results.skipped), len(run.data.source.splits[split]), split, run.settings.max_bad_fraction)
+    return results
 
 
 def write_evaluation(
     run: Run, split: str, results: Results, metrics: dict[str, float], *, checkpoint: int | None = None
 ) -> None:
-    """One row in metrics.jsonl, and one line for the user, after those of rows that could not be read.
+    """One row in metrics.jsonl, and one line for the user.
 
     Args:
         run: The run.
@@ -185,8 +189,6 @@ def write_evaluation(
         checkpoint: At the end of a run, the step whose weights were tested.
     """
     step, last = run.state.progress.step, {} if checkpoint is None else {"checkpoint": checkpoint}
-    for name, reason in results.skipped:
-        run.meter.once(f"skipped {name}: {reason}")
     if run.recorder is not None:
         run.recorder.write("evaluation", step, split=split, rows=len(results.ids), loss=results.loss, **metrics, **last)
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if not name.endswith("_se"))
@@ -243,9 +245,12 @@ def _leave_out(run: Run, loss: float, micros: list[Batch], outputs: list[Outputs
 
 def _tell(run: Run, loss: float, rate: float, rows: int, micros: list[Batch]) -> None:
     progress, settings = run.state.progress, run.settings.trainer
-    for batch in micros:
-        for name, reason in batch.skipped:
-            run.meter.once(f"skipped {name}: {reason}")
+    if run.settings.on_bad_sample == "skip":
+        for pairs in run.peers.gather([pair for batch in micros for pair in batch.skipped]):
+            run.skipped |= dict(pairs)
+    for name, reason in run.skipped.items():
+        run.meter.once(f"skipped {name}: {reason}")
+    refuse_many(run.skipped, len(run.data.source.splits["train"]), "train", run.settings.max_bad_fraction)
     speed = run.meter.step(progress.step, loss=loss, rows=rows)
     if run.recorder is not None and (progress.step % settings.log_every_steps == 0 or progress.step == 1):
         lr = rate * max(float(group["initial_lr"]) for group in run.state.optimizer.param_groups)

@@ -105,6 +105,14 @@ class Measuring(Protocol):
         """
 
 
+@runtime_checkable
+class Cacheable(Protocol):
+    """What a Reader may offer besides, where decoding takes longer than reading back what was decoded."""
+
+    def recipe(self) -> str:
+        """All that `decode` depends on but the cell: settings, and versions of the libraries that decode."""
+
+
 class Augment(Protocol):
     """Changes the decoded samples of training rows; built as factory(spec: SignalSpec)."""
 

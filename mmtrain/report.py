@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, TypeVar
 
 from tqdm import tqdm
 
+Item = TypeVar("Item")
 _QUIET_SECONDS = 30
 _logs: list[TextIO] = []
 
@@ -92,12 +93,26 @@ class Meter:
             self._bar.close()
 
 
+def progress(items: Iterable[Item], *, total: int, unit: str) -> Iterable[Item]:
+    """The items one by one, with a bar on a terminal."""
+    bar: Iterable[Item] = tqdm(
+        items, total=total, unit=unit, leave=False, dynamic_ncols=True, disable=not sys.stderr.isatty()
+    )
+    return bar
+
+
 def duration(seconds: float) -> str:
     """A time for people: `1h02m`, `3m05s`, `12s`."""
     whole = round(seconds)
     if whole >= 3600:
         return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
     return f"{whole // 60}m{whole % 60:02d}s" if whole >= 60 else f"{whole}s"
+
+
+def bytes_of(count: float) -> str:
+    """A size for people: `1.2 GB`, `34.0 MB`, `5.6 kB`."""
+    unit, name = next((pair for pair in ((1e9, "GB"), (1e6, "MB")) if count >= pair[0]), (1e3, "kB"))
+    return f"{count / unit:,.1f} {name}"
 
 
 def table(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:

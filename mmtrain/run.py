@@ -39,3 +39,4 @@ class Run:
     facts: Plain = field(default_factory=dict)
     recorder: Recorder | None = None  # of the first process, while it trains
     saved_step: int = -1
+    skipped: dict[str, str] = field(default_factory=dict)  # training rows that could not be read: the reason by id

@@ -62,5 +62,7 @@ class RunSettings:
     determinism: Literal["off", "seeded", "strict"] = "seeded"
     num_threads: Count | None = None
     on_bad_sample: Literal["error", "skip"] = "error"
+    max_bad_fraction: Annotated[float, Range(0, 1)] = 0.01
+    cache_dir: str | None = "auto"
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
     technique: TechniqueSettings = field(default_factory=TechniqueSettings)

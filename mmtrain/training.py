@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
@@ -14,7 +13,9 @@ import torch
 
 from mmtrain import checkpoint, page, paths
 from mmtrain.build import Config, Parts, build, build_optimizer, build_plan, build_schedule, settings_of
+from mmtrain.compose import without_initial_weights
 from mmtrain.contracts import Results
+from mmtrain.data.cache import summary
 from mmtrain.data.dataset import Data
 from mmtrain.data.plan import batch_count
 from mmtrain.data.spec_file import load_spec, save_spec
@@ -89,16 +90,6 @@ def resume(folder: Path, config: Config) -> Path:
     return folder
 
 
-def without_initial_weights(config: Config) -> Config:
-    """The config with no file or download of first weights: a checkpoint holds all of them."""
-    copy: dict[str, object] = json.loads(json.dumps(config))
-    encoders = copy["encoder"]
-    if isinstance(encoders, dict):
-        for arguments in encoders.values():
-            arguments |= {name: None for name in ("weights", "vectors") if name in arguments}
-    return copy
-
-
 @contextmanager
 def _process(settings: RunSettings) -> Iterator[tuple[Compute, Peers, StopFlag]]:
     """Where this process computes, with whom, and whether a signal has asked it to stop."""
@@ -150,6 +141,8 @@ def prepare(parts: Parts, folder: Path, compute: Compute, peers: Peers, stop: St
         for note in (*source.notes, *parts.data.notes):
             say(f"note: {note}")
         say(data_summary(counts, parts.data.missing(), origin=source.split_origin, targets=targets))
+        if parts.data.stores:
+            say(summary(parts.data.stores))
         say(model_summary(parameters))
         say(
             f"train: {total} steps of {trainer.batch_size} rows on {compute.device}, {compute.precision}, "

@@ -421,7 +421,7 @@ def test_damaged_files_can_be_left_out_and_are_listed(train, part):
     """The rows count for nothing, the others train: at least two are left of eight."""
     bad_rows(part, first=1)
 
-    code, out, _ = train("on_bad_sample=skip")
+    code, out, _ = train("on_bad_sample=skip", "max_bad_fraction=0.8")
 
     assert code == 0
     for row, name in enumerate(part, 1):
@@ -440,13 +440,31 @@ def test_an_evaluation_counts_the_rows_that_could_be_read(train):
     image[8] = image[11] = "bad.png"
     write(image=image)
 
-    code, out, _ = train("on_bad_sample=skip")
+    code, out, _ = train("on_bad_sample=skip", "max_bad_fraction=0.8")
 
     evaluations = [row for row in read_rows(only_run()) if row["kind"] == "evaluation"]
     assert code == 0
     assert [row["rows"] for row in evaluations] == [1, 1, 1]
     assert "skipped 9: t.csv:10 (bad.png): the file is empty" in out
     assert "skipped 12: t.csv:13 (bad.png): the file is empty" in out
+
+
+@pytest.mark.parametrize(("row", "split", "rows"), [(2, "train", 8), (9, "val", 2)])
+def test_more_bad_rows_than_allowed_end_the_run(mmtrain, train, row, split, rows):
+    """One row is more than a hundredth of either split; an evaluation holds to the same bound."""
+    Path("bad.png").write_bytes(b"")
+    write(image=["bad.png" if number == row else "0.png" for number in range(ROWS)])
+    bound = "more than `max_bad_fraction` (=0.01) lets pass"
+    told = f"1 of {rows} rows of {split} could not be read, {bound}: t.csv:{row + 2} (bad.png): the file is empty"
+
+    code, _, err = train("on_bad_sample=skip")
+    assert code == 3
+    assert told in err
+
+    assert train("on_bad_sample=skip", f"max_bad_fraction={1 / rows}")[0] == 0
+    code, _, err = mmtrain("evaluate", "last", f"split={split}", "max_bad_fraction=0.01")
+    assert code == 3
+    assert told in err
 
 
 def test_a_split_of_which_nothing_can_be_read_is_an_error(train):

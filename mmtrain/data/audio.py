@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from functools import lru_cache
+from importlib import metadata
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -112,6 +113,12 @@ class AudioReader:
         """Samples that are kept of the sound, by its header."""
         frames, rate = sound_length(content(cell, max_bytes=self.max_bytes))
         return min(self.length, math.ceil(frames * self.sample_rate / rate))
+
+    def recipe(self) -> str:
+        """Rate, length and limit, and the versions of what decodes and resamples."""
+        libraries = ", ".join(f"{name} {metadata.version(name)}" for name in ("soundfile", "torchaudio"))
+        window = f"{self.length} samples, window {self.window}"
+        return f"{self.sample_rate} Hz, {window}; at most {self.max_bytes} bytes; {libraries}"
 
     def _cut(self, frames: int, rate: int) -> tuple[int, int]:
         """What to decode of a sound of so many samples at its own rate."""

@@ -24,6 +24,7 @@ from mmtrain.data.fitting import (
     require_target,
     require_targets,
 )
+from mmtrain.data.store import Store
 from mmtrain.data.targets.kinds import TargetReader
 from mmtrain.errors import CheckpointError, DataError
 from mmtrain.protocols import Augment, DataSource, Reader, Varying
@@ -44,6 +45,7 @@ class Data:
         on_bad_sample: `error` ends the run at a cell that cannot be read, `skip` gives its row weight 0 and lists it.
         augments: By modality, what changes its training samples; a modality left out is not changed.
         notes: What a person should know of the targets: cells left out, tags without rows.
+        stores: By modality, where decoded samples are kept; one left out is decoded each time.
     """
 
     source: DataSource
@@ -53,6 +55,7 @@ class Data:
     on_bad_sample: OnBadSample = "error"
     augments: Mapping[str, Augment] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    stores: Mapping[str, Store] = field(default_factory=dict)
 
     @classmethod
     def prepare(
@@ -84,13 +87,25 @@ class Data:
         if not train:
             raise DataError(f"no training rows; the splits are {', '.join(source.splits)} ({source.split_origin}).")
         built = {name: build_reader(source, readers, name) for name in names}
-        signals = {name: fit_signal(source, reader, name, train) for name, reader in built.items()}
         for name in targets:
             require_target(source, name)
-        require_targets(source, list(targets))
-        learned = {
-            name: fit_target(source, reader, name, skip=on_bad_sample == "skip") for name, reader in targets.items()
-        }
+        signals, learned, faults = {}, {}, []  # faults: of all columns, before the first is told
+        for name, reader in built.items():
+            try:
+                signals[name] = fit_signal(source, reader, name, train)
+            except DataError as error:
+                faults.append(str(error))
+        try:
+            require_targets(source, list(targets))
+        except DataError as error:
+            faults.append(str(error))
+        for name, target in targets.items():
+            try:
+                learned[name] = fit_target(source, target, name, skip=on_bad_sample == "skip")
+            except DataError as error:
+                faults.append(str(error))
+        if faults:
+            raise DataError("\n".join(faults))
         spec = DataSpec(signals, {name: found for name, (found, _) in learned.items()}, dict(source.ceilings))
         notes = [note for _, told in learned.values() for note in told]
         return cls(source, built, targets, spec, on_bad_sample, _built(augments, spec), notes)
@@ -186,24 +201,46 @@ class Data:
         splits = self.source.splits.items()
         return {split: {name: share(rows, name) for name in self.spec.signals} for split, rows in splits}
 
+    def read(self, row: int, name: str) -> Tensor | None:
+        """One cell as the encoder gets it, not augmented; None where the row lacks the modality.
+
+        Raises:
+            DataError: It cannot be read.
+        """
+        return self._read(Draw(row, 0), name, train=False)
+
+    def decode(self, row: int, name: str) -> Tensor | None:
+        """What one cell holds, as its reader decodes it; None where the row lacks the modality.
+
+        Raises:
+            DataError: It cannot be decoded.
+        """
+        if not self._present(row, name):
+            return None
+        try:
+            cell = self.source.cell(row, name)
+            if cell is None:
+                return None
+            decode = self.readers[name].decode
+            return self.stores[name].decoded(cell, decode) if name in self.stores else decode(cell)
+        except (ValueError, OSError) as error:
+            raise DataError(f"{self.source.place(row, name)}: {error}") from None
+
     def _present(self, row: int, name: str) -> bool:
         return name in self.source.kinds and self.source.present(row, name)
 
     def _read(self, draw: Draw, name: str, train: bool) -> Tensor | None:
-        if not self._present(draw.row, name):
+        values = self.decode(draw.row, name)
+        if values is None:
             return None
         try:
-            cell = self.source.cell(draw.row, name)
-            if cell is None:
-                return None
             reader = self.readers[name]
-            values = reader.decode(cell)
             if train:
                 key = seeding.key(draw.key, name)
                 values = reader.vary(values, key) if isinstance(reader, Varying) else values
                 values = self.augments[name](values, key) if name in self.augments else values
             return reader.finish(values)
-        except (ValueError, OSError) as error:
+        except ValueError as error:
             raise DataError(f"{self.source.place(draw.row, name)}: {error}") from None
 
     def _target(self, draw: Draw, name: str, train: bool) -> Target:

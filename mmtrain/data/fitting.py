@@ -170,6 +170,23 @@ def read_or_none(reader: TargetReader, value: str, key: int | None = None) -> Ta
         return None
 
 
+def refuse_many(skipped: Mapping[str, str], rows: int, split: str, most: float) -> None:
+    """Raises a DataError where more rows of a split could not be read than a share `most` of them.
+
+    Args:
+        skipped: The reason by the id of each such row.
+        rows: All rows of the split.
+        split: Its name.
+        most: From 0 to 1.
+    """
+    if len(skipped) > most * rows:
+        first = "; ".join(reason.rstrip(".") for reason in list(skipped.values())[:5])
+        raise DataError(
+            f"{len(skipped):,} of {rows:,} rows of {split} could not be read, more than `max_bad_fraction` (={most:g}) "
+            f"lets pass: {first}; mend the files, or raise it."
+        )
+
+
 def _places(source: DataSource, rows: Sequence[int]) -> str:
     more = f" and {len(rows) - 5:,} more" if len(rows) > 5 else ""
     return ", ".join(source.place(row) for row in rows[:5]) + more

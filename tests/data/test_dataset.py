@@ -178,6 +178,20 @@ def test_rows_that_cannot_be_learned_from_are_refused(prepare, changes, message)
         prepare(rows)
 
 
+def test_the_faults_of_all_columns_are_told_at_once(prepare):
+    """A line each: a text without a word, a size that is nowhere, a blank label."""
+    rows = [row | {"text": "?", "size": None} for row in ROWS[:2]] + [{"text": "a", "split": "val"}]
+
+    with pytest.raises(DataError) as told:
+        prepare(rows)
+
+    assert [line.split(":")[0] for line in str(told.value).splitlines()] == [
+        "`text`",
+        "`size` is missing in all 2 training rows; leave it out of `modalities`.",
+        "1 of 3 rows have no `label`",
+    ]
+
+
 def test_of_many_rows_the_first_five_are_named(prepare):
     """The count tells the rest."""
     rows = [{"text": "a", "label": label} for label in ["x", "y", *[None] * 7]]
