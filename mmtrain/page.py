@@ -80,7 +80,8 @@ def write(
     used = "+".join(name for name in data.source.kinds if name in data.spec.signals)
     ceilings = data.spec.ceilings if split == "test" else {}
     accuracy = _number(final.get("accuracy"))
-    html = _template(
+    html = render(
+        "page.html",
         name_of_run=folder.name,
         study=folder.parent.name,
         command=_text(folder / "command.txt").strip(),
@@ -114,7 +115,8 @@ def write(
     return path
 
 
-def _template(**values: object) -> str:
+def render(template: str, **values: object) -> str:
+    """A template of this folder, filled in; every value is escaped."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -126,7 +128,7 @@ def _template(**values: object) -> str:
     )
     environment.filters["count"] = lambda value: f"{value:,}"
     environment.filters["score"] = lambda value: "–" if value is None else f"{value:.3f}"
-    return environment.get_template("page.html").render(values)
+    return environment.get_template(template).render(values)
 
 
 def _scores(final: Row, best: Row) -> list[Score]:
