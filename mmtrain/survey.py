@@ -16,6 +16,7 @@ from mmtrain.errors import DataError
 from mmtrain.report import progress
 
 CLASSES_SHOWN = 5
+BAD_SHOWN = 20
 
 
 @dataclass
@@ -125,6 +126,10 @@ def lines(found: Survey, data: Data) -> Iterator[str]:
     ):
         if pairs:
             yield f"note: {len(pairs):,} rows {what}, the first: {pairs[0][0]} as {pairs[0][1]}"
+    reasons = [reason for split in found.bad.values() for reason in split.values()]
+    yield from (f"bad: {reason}" for reason in reasons[:BAD_SHOWN])
+    if len(reasons) > BAD_SHOWN:
+        yield f"bad: {len(reasons) - BAD_SHOWN:,} more"
 
 
 def _class_lines(name: str, by_split: dict[str, Counter[str]]) -> Iterator[str]:

@@ -81,6 +81,7 @@ def test_the_lines_name_what_was_found():
     assert "label: 2 classes, in train 2 rows each; the largest is 50% of all" in said
     assert "note: test has no row of 1 classes: y" in said
     assert "text: 1 to 3 steps, median 2, of at most 3; 3 of 6 fill that, and are cut if longer" in said
+    assert "bad: rows:5 (size): could not convert string to float" in said
     assert "note: 1 rows equal a row of another split: what is trained on is tested on, the first: s4 as s1" in said
 
 
