@@ -561,6 +561,19 @@ def test_check_ends_as_training_would(mmtrain, train, bad, options, code):
         assert "3 of 12 rows cannot be read; mend the files, or leave such rows out" in err
 
 
+def test_files_that_are_gone_are_told_of_all_columns_at_once(mmtrain):
+    """A line each, before anything is decoded."""
+    write(image=["gone.png", *["0.png"] * 11], audio=["0.wav"] * 10 + ["lost.wav"] * 2)
+
+    code, _, err = mmtrain("check", *TINY)
+
+    assert code == 3
+    assert [line.partition(": line")[0] for line in err.splitlines()] == [
+        "error: t.csv: 1 of 12 rows have an unusable `image`",
+        "error: t.csv: 2 of 12 rows have an unusable `audio`",
+    ]
+
+
 def test_check_loads_weights_from_files_and_no_others(mmtrain):
     """A file that is not there would end training; a download is not waited for."""
     write()
