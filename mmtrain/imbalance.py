@@ -71,6 +71,7 @@ class Vote(nn.Module):
     def __init__(self, model: MultimodalModel, names: Sequence[str]) -> None:
         super().__init__()
         self.model, self.names = model, tuple(names)
+        self.train(model.training)  # which an evaluation puts back as it was
 
     def forward(self, batch: Batch) -> Tensor:
         """Returns logits [B,...]."""
