@@ -159,7 +159,7 @@ def _class_lines(spec: TargetSpec, by_split: dict[str, Counter[str]]) -> Iterato
     yield f"{spec.name}: {len(train):,} {what}, in train {rows}; the largest has {share:.0%} of all rows"
     for split, counts in by_split.items():
         lacking = [label for label in train if not counts[label]]
-        if lacking:
+        if lacking and spec.kind == "class":  # of tags, the data's own notes tell it
             more = ", ..." if len(lacking) > CLASSES_SHOWN else ""
             yield f"note: {split} has no row of {len(lacking):,} {what}: {', '.join(lacking[:CLASSES_SHOWN])}{more}"
 
