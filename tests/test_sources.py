@@ -137,7 +137,10 @@ def test_workers_read_the_same_from_inside_a_table(tmp_path, plain, form):
 def test_a_resume_on_changed_shards_is_refused(tmp_path):
     run = train(tmp_path, "shards", "trainer.max_steps=2")
     with tarfile.open(tmp_path / "shards/val-0.tar", "a") as tar:
-        tar.addfile(tarfile.TarInfo("val/dog/new.cls"))
+        for name, content in (("new.cls", b"dog"), ("new.png", png(9, "dog"))):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
 
     with pytest.raises(DataError, match="the data has changed"):
         training.resume(
