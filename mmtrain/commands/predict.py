@@ -30,7 +30,11 @@ def run(arguments: list[str]) -> None:
     table = Path(given["input"])
     trained = open_run(given)
     source = TableSource.for_prediction(
-        str(table), kinds=trained.kinds, data_root=given.get("data_root"), target=trained.task.target
+        str(table),
+        kinds=trained.kinds,
+        columns=trained.columns,
+        data_root=given.get("data_root"),
+        target=trained.task.target,
     )
     for note in source.notes:
         say(f"note: {note}")

@@ -1,13 +1,12 @@
 """The user's own data: a table with one row a sample, and media files beside it.
 
-Columns that start with `text`, `image` or `audio` are modalities; a blank cell means that the row lacks it. Every media
-file is looked for before training starts, so a missing one is told in seconds, not in the middle of an epoch.
+A blank cell means that the row lacks the modality. Every media file is looked for before training starts, so a missing
+one is told in seconds, not in the middle of an epoch.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,12 +14,10 @@ from typing import Annotated
 
 from mmtrain.contracts import Cell, Range
 from mmtrain.data import manifest, splits
+from mmtrain.data.columns import Modality, modalities
 from mmtrain.data.files import LARGEST, find_files
 from mmtrain.errors import DataError
 from mmtrain.paths import safe_read
-
-_KINDS = ("text", "image", "audio")
-_FILE = re.compile(r"\.[^\W\d]\w{0,4}$")  # `a.png`, not `0.5`
 
 
 class TableSource:
@@ -33,8 +30,8 @@ class TableSource:
         split: The column that says train, val or test; where the table has none, rows are split at random.
         group: The column whose equal values stay together in one split.
         id: The column of distinct sample ids; None: `id` if there is one, else the row numbers.
-        kinds: The kind of each modality by column; None: by the start of the columns' names. Of those that are called
-            more than `image` or `audio`, one in which no cell is a file name (`image_width`) is none.
+        kinds: The kind of each modality, by column or by name in `columns`; None: by the start of the columns' names.
+        columns: The columns of a modality that has several, or another name than its column, by its name.
         val_fraction: Share of the training rows for validation, where the table has no such rows.
         test_fraction: Share of all rows for the test; only where rows are split at random.
         split_names: Further names of splits, {name in the column: train, val or test}.
@@ -45,7 +42,7 @@ class TableSource:
 
     Raises:
         DataError: The table, a column, a split or a media file cannot be used; names rows.
-        ValueError: The fractions leave nothing to train on.
+        ValueError: Arguments that do not go together; fractions that leave nothing to train on.
     """
 
     kinds: Mapping[str, str]
@@ -66,6 +63,7 @@ class TableSource:
         group: str | None = None,
         id: str | None = None,
         kinds: dict[str, str] | None = None,
+        columns: dict[str, list[str]] | None = None,
         val_fraction: Annotated[float, Range(0, 1, above=True)] = 0.1,
         test_fraction: Annotated[float, Range(0, 1)] = 0.1,
         split_names: dict[str, str] | None = None,
@@ -82,12 +80,13 @@ class TableSource:
         groups = table.column(group, "dataset.group") if group else None
         if split != "split" and split:
             table.column(split, "dataset.split")  # asked for by name, so it must be there
-        for name in kinds or {}:
-            table.column(name, "dataset.kinds")
-            if name == target:
-                raise ValueError(f"`kinds` and `target` both name the column '{name}'.")
-        others = {target, split, id, "id"}
-        self._open(kinds or self._guess(others), (target,), data_root, id)
+        others = {name for name in (target, split, id, "id") if name is not None}
+        found = modalities(table, kinds, columns, others)
+        if any(target in modality.columns for modality in found.values()):
+            raise ValueError(
+                f"`{'kinds' if target in (kinds or {}) else 'columns'}` and `target` both name the column '{target}'."
+            )
+        self._open(found, (target,), data_root, id)
 
         parts: dict[str, list[int]]
         drawn: tuple[str, ...] = ("val", "test")
@@ -119,6 +118,7 @@ class TableSource:
         table: str | Sequence[manifest.GivenRow],
         *,
         kinds: Mapping[str, str],
+        columns: Mapping[str, Sequence[str]] | None = None,
         data_root: str | None = None,
         target: str | None = None,
     ) -> TableSource:
@@ -127,12 +127,14 @@ class TableSource:
         Args:
             table: The path of a table, or its rows, each a mapping from column to cell.
             kinds: The modalities of the model; those without a column are absent in every row.
+            columns: As in the class; one that the table lacks is blank in every row.
             data_root: The folder that media paths are relative to; None: the folder of the table, or of the process.
             target: The column of the label, read where the table has it.
         """
         source = cls.__new__(cls)
         read = source._table = manifest.read(Path(table)) if isinstance(table, str) else manifest.given(table)
-        known = {name: kind for name, kind in kinds.items() if name in read.columns}
+        found = {name: Modality(kind, tuple((columns or {}).get(name, (name,)))) for name, kind in kinds.items()}
+        known = {name: modality for name, modality in found.items() if any(c in read.columns for c in modality.columns)}
         if not known:
             raise DataError(
                 f"{read.name}: no column of a modality of the model ({', '.join(kinds)}); columns: "
@@ -141,13 +143,14 @@ class TableSource:
         source._open(known, (target,) if target in read.columns and target else (), data_root, None)
         source.splits = {"predict": range(len(read))}
         source.split_origin = "all rows"
-        source.notes = source._notes({target, "id"}, None, ())
+        source.notes = source._notes({target or "id", "id"}, None, ())
         return source
 
     def _open(
-        self, kinds: Mapping[str, str], targets: tuple[str, ...], data_root: str | None, identity: str | None
+        self, found: Mapping[str, Modality], targets: tuple[str, ...], data_root: str | None, identity: str | None
     ) -> None:
-        self.kinds, self.targets, self.ceilings = dict(kinds), targets, {}
+        self._modalities, self.targets, self.ceilings = dict(found), targets, {}
+        self.kinds = {name: modality.kind for name, modality in found.items()}
         self.ids = self._table.identities(identity)
         root = Path(data_root) if data_root is not None else self._table.folder
         if not root.is_dir():
@@ -155,26 +158,16 @@ class TableSource:
         self._root = root.resolve()
         self._media_digest = find_files(self._table, self._media(), self._root)
 
-    def _guess(self, others: set[str | None]) -> dict[str, str]:
-        """Modalities by the start of the columns' names."""
-        kinds = {}
-        for name, cells in self._table.columns.items():
-            kind = next((kind for kind in _KINDS if name.startswith(kind)), None)
-            if kind and name not in others and (name in _KINDS or kind == "text" or any(map(_FILE.search, cells))):
-                kinds[name] = kind
-        if not kinds:
-            raise DataError(
-                f"{self._table.name}: no column holds a modality: none starts with {', '.join(_KINDS)} (and names"
-                f" files); set `dataset.kinds={{column: kind}}`; columns: {', '.join(self._table.columns)}."
-            )
-        return kinds
-
     def _media(self) -> list[str]:
-        return [name for name, kind in self.kinds.items() if kind != "text"]
+        """The columns of the table whose cells name files."""
+        named = [
+            column for modality in self._modalities.values() if modality.names_files for column in modality.columns
+        ]
+        return [column for column in dict.fromkeys(named) if column in self._table.columns]
 
-    def _notes(self, used: set[str | None], group: str | None, drawn: tuple[str, ...]) -> list[str]:
+    def _notes(self, used: set[str], group: str | None, drawn: tuple[str, ...]) -> list[str]:
         """Columns that nothing reads, and what is in two splits though it should not be."""
-        unused = [name for name in self._table.columns if name not in {*used, group, *self.kinds}]
+        unused = [name for name in self._table.columns if name not in {*used, group, *self._read_columns()}]
         notes = [f"columns not used: {', '.join(unused)}"] if unused else []
         for name in dict.fromkeys([*self._media(), *([group] if group else [])]):
             cells = self._table.columns[name]
@@ -186,36 +179,55 @@ class TableSource:
                     notes.append(f"{shared:,} values of `{name}` are in both train and {split}{hint}")
         return notes
 
+    def _read_columns(self) -> list[str]:
+        return [column for modality in self._modalities.values() for column in modality.columns]
+
     def present(self, row: int, name: str) -> bool:
-        return name in self.kinds and bool(self._table.columns[name][row].strip())
+        columns = self._modalities[name].columns if name in self._modalities else ()
+        return any(self._written(row, column) for column in columns)
 
     def cell(self, row: int, name: str) -> Cell | None:
         if not self.present(row, name):
             return None
-        value = self._table.columns[name][row]
-        if self.kinds[name] == "text":
-            return value
+        modality = self._modalities[name]
+        cells = tuple(self._cell(row, column, modality) for column in modality.columns)
+        return cells if modality.several else cells[0]
+
+    def _written(self, row: int, column: str) -> str:
+        """What stands in the table; "" for a blank cell, or where rows to predict lack the column."""
+        cell = self._table.columns[column][row] if column in self._table.columns else ""
+        return cell if cell.strip() else ""
+
+    def _cell(self, row: int, column: str, modality: Modality) -> str | bytes | None:
+        value = self._written(row, column)
+        if not value or not modality.names_files:
+            return value or None
         try:
             return safe_read(self._root, value, max_bytes=LARGEST)
         except (ValueError, OSError) as error:
-            raise DataError(f"{self._table.place(row)}: `{name}`: {error}") from None
+            raise DataError(f"{self._table.place(row)}: `{column}`: {error}") from None
 
     def target(self, row: int, name: str) -> str | None:
         value = self._table.columns[name][row] if name in self.targets else ""
         return value if value.strip() else None
 
     def place(self, row: int, name: str | None = None) -> str:
-        if name in self._media() and self.present(row, name):
-            return f"{self._table.place(row)} ({self._table.columns[name][row]})"
-        return self._table.place(row)
+        modality = self._modalities.get(name or "")
+        if modality is None or not modality.names_files or not self.present(row, name or ""):
+            return self._table.place(row)
+        return (
+            f"{self._table.place(row)} ({', '.join(filter(None, (self._written(row, c) for c in modality.columns)))})"
+        )
 
     def fingerprint(self) -> str:
         digest = hashlib.sha256(self._media_digest)
         used = {
-            f"{self.kinds.get(name, 'target')} {name}": self._table.columns[name]
-            for name in (*self.kinds, *self.targets)
-        }
-        for title, cells in {**used, "ids": self.ids}.items():
+            f"{modality.kind} {column}" if column == name else f"{modality.kind} {name} {column}": column
+            for name, modality in self._modalities.items()
+            for column in modality.columns
+        } | {f"target {name}": name for name in self.targets}
+        columns = {title: self._table.columns[name] for title, name in used.items() if name in self._table.columns}
+        for title, cells in {**columns, "ids": self.ids}.items():
             digest.update(f"{title}\0".encode())
             for cell in cells:
                 digest.update(f"{cell}\0".encode())  # no cell holds a NUL
