@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Annotated
 
 from mmtrain.contracts import Cell, Range
-from mmtrain.data import manifest, splits
+from mmtrain.data import manifest
 from mmtrain.data.columns import Modality, modalities
+from mmtrain.data.division import Divider
 from mmtrain.data.files import LARGEST, find_files
 from mmtrain.errors import DataError
 from mmtrain.paths import safe_read
@@ -28,13 +29,16 @@ class TableSource:
         data_root: The folder that media paths are relative to and may not leave; None: the folder of the table.
         target: The column of the label.
         split: The column that says train, val or test; where the table has none, rows are split at random.
+        split_names: Further names of splits, {name in the column: train, val or test}.
         group: The column whose equal values stay together in one split.
+        time: The column of dates or numbers to split by instead: the earliest rows train, the latest are the test.
+        fold_column: The column of folds to split by instead: one is the test, the next one val.
+        fold: The fold that is the test; None: the first.
         id: The column of distinct sample ids; None: `id` if there is one, else the row numbers.
         kinds: The kind of each modality, by column or by name in `columns`; None: by the start of the columns' names.
         columns: The columns of a modality that has several, or another name than its column, by its name.
         val_fraction: Share of the training rows for validation, where the table has no such rows.
-        test_fraction: Share of all rows for the test; only where rows are split at random.
-        split_names: Further names of splits, {name in the column: train, val or test}.
+        test_fraction: Share of all rows for the test; only where rows are split at random or by time.
         seed: Decides random splits.
 
     Attributes:
@@ -59,58 +63,45 @@ class TableSource:
         path: str,
         data_root: str | None = None,
         target: str = "label",
-        split: str | None = "split",
-        group: str | None = None,
-        id: str | None = None,
         kinds: dict[str, str] | None = None,
         columns: dict[str, list[str]] | None = None,
+        id: str | None = None,
+        split: str | None = "split",
+        split_names: dict[str, str] | None = None,
+        group: str | None = None,
+        time: str | None = None,
+        fold_column: str | None = None,
+        fold: str | int | None = None,
         val_fraction: Annotated[float, Range(0, 1, above=True)] = 0.1,
         test_fraction: Annotated[float, Range(0, 1)] = 0.1,
-        split_names: dict[str, str] | None = None,
         seed: Annotated[int, Range(0)] = 0,
     ) -> None:
-        if not 0 < val_fraction < 1 - test_fraction <= 1:
-            raise ValueError(
-                f"`val_fraction` (={val_fraction}) and `test_fraction` (={test_fraction}) must leave rows to train on."
-            )
+        divider = Divider(
+            split=split,
+            split_names=split_names,
+            group=group,
+            time=time,
+            fold_column=fold_column,
+            fold=None if fold is None else str(fold),
+            val_fraction=val_fraction,
+            test_fraction=test_fraction,
+            seed=seed,
+        )
         if "://" in path:
             raise DataError(f"`dataset.path` (={path}) is a URL; mmtrain downloads nothing: fetch the table first.")
         table = self._table = manifest.read(Path(path))
-        labels = table.column(target, "dataset.target")
-        groups = table.column(group, "dataset.group") if group else None
-        if split != "split" and split:
-            table.column(split, "dataset.split")  # asked for by name, so it must be there
-        others = {name for name in (target, split, id, "id") if name is not None}
+        table.column(target, "dataset.target")
+        dividing = divider.columns(table)
+        others = {name for name in (target, split, time, fold_column, id, "id") if name is not None}
         found = modalities(table, kinds, columns, others)
         if any(target in modality.columns for modality in found.values()):
-            raise ValueError(
-                f"`{'kinds' if target in (kinds or {}) else 'columns'}` and `target` both name the column '{target}'."
-            )
+            key = "kinds" if target in (kinds or {}) else "columns"
+            raise ValueError(f"`{key}` and `target` both name the column '{target}'.")
         self._open(found, (target,), data_root, id)
 
-        parts: dict[str, list[int]]
-        drawn: tuple[str, ...] = ("val", "test")
-        try:
-            if split and split in table.columns:
-                parts = splits.by_column(table.columns[split], split_names)
-                self.split_origin = f"column `{split}`"
-                drawn = () if "val" in parts else ("val",)
-                if drawn:
-                    train, val = splits.carve(parts["train"], labels, groups, val_fraction, seed=seed)
-                    parts = {**parts, "train": train, "val": val}
-                    self.split_origin += f"; val is {val_fraction:.0%} of train, drawn with seed {seed}"
-            else:
-                shares = {"train": 1 - val_fraction - test_fraction, "val": val_fraction, "test": test_fraction}
-                parts = splits.stratified(
-                    labels, {name: share for name, share in shares.items() if share}, seed=seed, groups=groups
-                )
-                self.split_origin = f"random with seed {seed}, stratified by `{target}`"
-            if drawn and groups:
-                self.split_origin += f", equal `{group}` kept together"
-        except ValueError as error:
-            raise DataError(f"{table.name}: {error}") from None
-        self.splits = {name: parts[name] for name in ("train", "val", "test") if name in parts}
-        self.notes = self._notes(others, group, drawn)
+        division = divider.divide(table, range(len(table)), target, self._media())
+        self.splits, self.split_origin = division.parts, division.origin
+        self.notes = [*division.notes, *self._notes({target, id or "id", *dividing}, group, division.drawn)]
 
     @classmethod
     def for_prediction(
