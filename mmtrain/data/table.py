@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Annotated
 
 from mmtrain.contracts import Cell, Range
-from mmtrain.data import manifest
+from mmtrain.data import leakage, manifest
 from mmtrain.data.columns import Modality, modalities
-from mmtrain.data.division import Divider
+from mmtrain.data.division import Divider, Division
 from mmtrain.data.files import LARGEST, find_files
+from mmtrain.data.leakage import OnLeakage
 from mmtrain.errors import DataError
-from mmtrain.paths import safe_read
+from mmtrain.paths import safe_read, safe_size
 
 
 class TableSource:
@@ -40,9 +41,11 @@ class TableSource:
         val_fraction: Share of the training rows for validation, where the table has no such rows.
         test_fraction: Share of all rows for the test; only where rows are split at random or by time.
         seed: Decides random splits.
+        on_leakage: What to do about files of equal content, or equal groups, in two splits: `warn` notes them, `error`
+            refuses them, `move` puts all their rows into the first of the splits train, val, test that has one.
 
     Attributes:
-        notes: What a person should know: columns not used, media files or groups in two splits.
+        notes: What a person should know: columns not used, files or groups in two splits, classes too rare to divide.
 
     Raises:
         DataError: The table, a column, a split or a media file cannot be used; names rows.
@@ -75,6 +78,7 @@ class TableSource:
         val_fraction: Annotated[float, Range(0, 1, above=True)] = 0.1,
         test_fraction: Annotated[float, Range(0, 1)] = 0.1,
         seed: Annotated[int, Range(0)] = 0,
+        on_leakage: OnLeakage = "warn",
     ) -> None:
         divider = Divider(
             split=split,
@@ -100,8 +104,9 @@ class TableSource:
         self._open(found, (target,), data_root, id)
 
         division = divider.divide(table, range(len(table)), target, self._media())
-        self.splits, self.split_origin = division.parts, division.origin
-        self.notes = [*division.notes, *self._notes({target, id or "id", *dividing}, group, division.drawn)]
+        self.split_origin = division.origin
+        self.splits, leaks = self._separated(division, group, on_leakage)
+        self.notes = [*self._unused({target, id or "id", *dividing}), *division.notes, *leaks]
 
     @classmethod
     def for_prediction(
@@ -134,7 +139,7 @@ class TableSource:
         source._open(known, (target,) if target in read.columns and target else (), data_root, None)
         source.splits = {"predict": range(len(read))}
         source.split_origin = "all rows"
-        source.notes = source._notes({target or "id", "id"}, None, ())
+        source.notes = source._unused({target or "id", "id"})
         return source
 
     def _open(
@@ -156,22 +161,26 @@ class TableSource:
         ]
         return [column for column in dict.fromkeys(named) if column in self._table.columns]
 
-    def _notes(self, used: set[str], group: str | None, drawn: tuple[str, ...]) -> list[str]:
-        """Columns that nothing reads, and what is in two splits though it should not be."""
-        unused = [name for name in self._table.columns if name not in {*used, group, *self._read_columns()}]
-        notes = [f"columns not used: {', '.join(unused)}"] if unused else []
-        for name in dict.fromkeys([*self._media(), *([group] if group else [])]):
-            cells = self._table.columns[name]
-            trained = {cells[row] for row in self.splits.get("train", ()) if cells[row].strip()}
-            for split in ("val", "test"):
-                shared = len(trained & {cells[row] for row in self.splits.get(split, ())})
-                if shared:
-                    hint = f"; `dataset.group={name}` would keep them together" if split in drawn and not group else ""
-                    notes.append(f"{shared:,} values of `{name}` are in both train and {split}{hint}")
-        return notes
+    def _unused(self, used: set[str]) -> list[str]:
+        read = {column for modality in self._modalities.values() for column in modality.columns}
+        unused = [name for name in self._table.columns if name not in used | read]
+        return [f"columns not used: {', '.join(unused)}"] if unused else []
 
-    def _read_columns(self) -> list[str]:
-        return [column for modality in self._modalities.values() for column in modality.columns]
+    def _separated(
+        self, division: Division, group: str | None, on_leakage: OnLeakage
+    ) -> tuple[Mapping[str, Sequence[int]], list[str]]:
+        try:
+            return leakage.separated(
+                division.parts,
+                {group: self._table.columns[group]} if group else {},
+                {name: [self._written(row, name) for row in range(len(self._table))] for name in self._media()},
+                on_leakage,
+                size=lambda cell: safe_size(self._root, cell, set()),
+                read=lambda cell: safe_read(self._root, cell, max_bytes=LARGEST),
+                line=self._table.line,
+            )
+        except ValueError as error:
+            raise DataError(f"{self._table.name}: {error}") from None
 
     def present(self, row: int, name: str) -> bool:
         columns = self._modalities[name].columns if name in self._modalities else ()
