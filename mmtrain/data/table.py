@@ -14,6 +14,7 @@ from typing import Annotated
 
 from mmtrain.contracts import Cell, Range
 from mmtrain.data import leakage, manifest
+from mmtrain.data.blank_targets import OnBlankTarget, labelled
 from mmtrain.data.columns import Modality, modalities
 from mmtrain.data.division import Divider, Division
 from mmtrain.data.files import LARGEST, find_files
@@ -28,7 +29,7 @@ class TableSource:
     Args:
         path: The table.
         data_root: The folder that media paths are relative to and may not leave; None: the folder of the table.
-        target: The column of the label.
+        target: The column of the label, or several columns; None: none, for a task that needs no label.
         split: The column that says train, val or test; where the table has none, rows are split at random.
         split_names: Further names of splits, {name in the column: train, val or test}.
         group: The column whose equal values stay together in one split.
@@ -41,6 +42,7 @@ class TableSource:
         val_fraction: Share of the training rows for validation, where the table has no such rows.
         test_fraction: Share of all rows for the test; only where rows are split at random or by time.
         seed: Decides random splits.
+        on_blank_target: A row without any target: `error` refuses the table, `drop` leaves the row out of all splits.
         on_leakage: What to do about files of equal content, or equal groups, in two splits: `warn` notes them, `error`
             refuses them, `move` puts all their rows into the first of the splits train, val, test that has one.
 
@@ -65,7 +67,7 @@ class TableSource:
         *,
         path: str,
         data_root: str | None = None,
-        target: str = "label",
+        target: str | list[str] | None = "label",
         kinds: dict[str, str] | None = None,
         columns: dict[str, list[str]] | None = None,
         id: str | None = None,
@@ -78,6 +80,7 @@ class TableSource:
         val_fraction: Annotated[float, Range(0, 1, above=True)] = 0.1,
         test_fraction: Annotated[float, Range(0, 1)] = 0.1,
         seed: Annotated[int, Range(0)] = 0,
+        on_blank_target: OnBlankTarget = "error",
         on_leakage: OnLeakage = "warn",
     ) -> None:
         divider = Divider(
@@ -94,19 +97,23 @@ class TableSource:
         if "://" in path:
             raise DataError(f"`dataset.path` (={path}) is a URL; mmtrain downloads nothing: fetch the table first.")
         table = self._table = manifest.read(Path(path))
-        table.column(target, "dataset.target")
+        targets = (target,) if isinstance(target, str) else tuple(target or ())
+        for name in targets:
+            table.column(name, "dataset.target")
         dividing = divider.columns(table)
-        others = {name for name in (target, split, time, fold_column, id, "id") if name is not None}
+        others = {name for name in (*targets, split, time, fold_column, id, "id") if name is not None}
         found = modalities(table, kinds, columns, others)
-        if any(target in modality.columns for modality in found.values()):
-            key = "kinds" if target in (kinds or {}) else "columns"
-            raise ValueError(f"`{key}` and `target` both name the column '{target}'.")
-        self._open(found, (target,), data_root, id)
+        for name in targets:
+            if any(name in modality.columns for modality in found.values()):
+                key = "kinds" if name in (kinds or {}) else "columns"
+                raise ValueError(f"`{key}` and `target` both name the column '{name}'.")
+        self._open(found, targets, data_root, id)
 
-        division = divider.divide(table, range(len(table)), target, self._media())
+        rows, blank = labelled(table, targets, on_blank_target)
+        division = divider.divide(table, rows, targets[0] if targets else None, self._media())
         self.split_origin = division.origin
         self.splits, leaks = self._separated(division, group, on_leakage)
-        self.notes = [*self._unused({target, id or "id", *dividing}), *division.notes, *leaks]
+        self.notes = [*self._unused({*targets, id or "id", *dividing}), *blank, *division.notes, *leaks]
 
     @classmethod
     def for_prediction(
