@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import combinations
 from typing import Literal, NamedTuple
 
@@ -31,8 +32,8 @@ def separated(
     files: Mapping[str, Sequence[str]],
     on_leakage: OnLeakage,
     *,
-    size: Callable[[str], int],
-    read: Callable[[str], bytes],
+    size: Callable[[str, int], int],
+    read: Callable[[str, int], bytes],
     line: Callable[[int], str],
 ) -> tuple[Mapping[str, Sequence[int]], list[str]]:
     """The splits, and notes on what they share.
@@ -42,7 +43,7 @@ def separated(
         group: The column of the group with its cells, or none.
         files: The columns of files with their cells, "" where blank.
         on_leakage: `warn` notes what is shared, `error` refuses it, `move` puts the rows into one split (see `moved`).
-        size: Bytes of the file that a cell names.
+        size: Bytes of the file of a column and row.
         read: Its content.
         line: What messages call a row.
 
@@ -51,7 +52,7 @@ def separated(
     """
     columns, notes = dict(group), []
     for name, cells in files.items():
-        columns[name], complete = alike(cells, parts, size, read)
+        columns[name], complete = alike(cells, parts, partial(size, name), partial(read, name))
         if not complete:
             notes.append(f"files of `{name}` are compared between splits by name only: too many to read them")
     found = crossings(parts, columns)
@@ -72,7 +73,7 @@ def separated(
 
 
 def alike(
-    cells: Sequence[str], parts: Mapping[str, Sequence[int]], size: Callable[[str], int], read: Callable[[str], bytes]
+    cells: Sequence[str], parts: Mapping[str, Sequence[int]], size: Callable[[int], int], read: Callable[[int], bytes]
 ) -> tuple[list[str], bool]:
     """The cells of a column of files, those of equal content in different splits made equal.
 
@@ -81,22 +82,24 @@ def alike(
     Args:
         cells: One a row, "" where blank.
         parts: The rows of each split.
-        size: Bytes of the file that a cell names.
+        size: Bytes of the file of a row.
         read: Its content.
 
     Returns:
         The cells, and False where there are too many files or bytes to look into: those are compared by name.
     """
     where: defaultdict[str, set[str]] = defaultdict(set)
+    rows_of: dict[str, int] = {}
     for split, rows in parts.items():
         for row in rows:
             if cells[row]:
                 where[cells[row]].add(split)
+                rows_of.setdefault(cells[row], row)
     if len(where) > MOST_FILES:
         return list(cells), False
     by_size: defaultdict[int, list[str]] = defaultdict(list)
     for cell in where:
-        by_size[size(cell)].append(cell)
+        by_size[size(rows_of[cell])].append(cell)
     suspects = {
         bytes_: files
         for bytes_, files in by_size.items()
@@ -108,7 +111,7 @@ def alike(
     for files in suspects.values():
         first: dict[bytes, str] = {}
         for file in files:
-            same[file] = first.setdefault(hashlib.sha256(read(file)).digest(), file)
+            same[file] = first.setdefault(hashlib.sha256(read(rows_of[file])).digest(), file)
     return [same.get(cell, cell) for cell in cells], True
 
 

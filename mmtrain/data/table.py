@@ -182,8 +182,8 @@ class TableSource:
                 {group: self._table.columns[group]} if group else {},
                 {name: [self._written(row, name) for row in range(len(self._table))] for name in self._media()},
                 on_leakage,
-                size=lambda cell: safe_size(self._root, cell, set()),
-                read=lambda cell: safe_read(self._root, cell, max_bytes=LARGEST),
+                size=lambda column, row: safe_size(self._root, self._table.columns[column][row], set()),
+                read=self._content,
                 line=self._table.line,
             )
         except ValueError as error:
@@ -210,9 +210,12 @@ class TableSource:
         if not value or not modality.names_files:
             return value or None
         try:
-            return safe_read(self._root, value, max_bytes=LARGEST)
+            return self._content(column, row)
         except (ValueError, OSError) as error:
             raise DataError(f"{self._table.place(row)}: `{column}`: {error}") from None
+
+    def _content(self, column: str, row: int) -> bytes:
+        return safe_read(self._root, self._table.columns[column][row], max_bytes=LARGEST)
 
     def target(self, row: int, name: str) -> str | None:
         value = self._table.columns[name][row] if name in self.targets else ""
