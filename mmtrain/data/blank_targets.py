@@ -20,12 +20,14 @@ def labelled(table: Manifest, targets: Sequence[str], on_blank: OnBlankTarget) -
     Raises:
         DataError: Some have none, and `on_blank` is `error`; or none has one.
     """
-    cells = [table.columns[name] for name in targets]
-    rows = [row for row in range(len(table)) if any(column[row].strip() for column in cells) or not cells]
-    if len(rows) == len(table):
-        return rows, []
-    kept = set(rows)
-    blank = [row for row in range(len(table)) if row not in kept]
+    blank = list(range(len(table))) if targets else []
+    for name in targets:
+        cells = table.columns[name]
+        blank = [row for row in blank if not cells[row].strip()]
+    if not blank:
+        return range(len(table)), []
+    lacking = set(blank)
+    rows = [row for row in range(len(table)) if row not in lacking]
     more = f" and {len(blank) - 5:,} more" if len(blank) > 5 else ""
     places = ", ".join(map(table.place, blank[:5])) + more
     names = " or ".join(f"`{name}`" for name in targets)

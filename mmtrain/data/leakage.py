@@ -13,7 +13,7 @@ from mmtrain.data.splits import linked
 
 OnLeakage = Literal["warn", "error", "move"]
 
-MOST_FILES = 50_000  # of a column; to look at the sizes of more would delay the start by seconds
+MOST_FILES = 20_000  # of a column; to look at the sizes of more would delay the start by seconds
 MOST_BYTES = 2**28  # to read for a column
 
 
@@ -41,7 +41,7 @@ def separated(
     Args:
         parts: The rows of each split, train first.
         group: The column of the group with its cells, or none.
-        files: The columns of files with their cells, "" where blank.
+        files: The columns of files with their cells.
         on_leakage: `warn` notes what is shared, `error` refuses it, `move` puts the rows into one split (see `moved`).
         size: Bytes of the file of a column and row.
         read: Its content.
@@ -80,7 +80,7 @@ def alike(
     Only files of equal size are read, and only where they are in different splits.
 
     Args:
-        cells: One a row, "" where blank.
+        cells: One a row.
         parts: The rows of each split.
         size: Bytes of the file of a row.
         read: Its content.
@@ -92,7 +92,7 @@ def alike(
     rows_of: dict[str, int] = {}
     for split, rows in parts.items():
         for row in rows:
-            if cells[row]:
+            if cells[row].strip():
                 where[cells[row]].add(split)
                 rows_of.setdefault(cells[row], row)
     if len(where) > MOST_FILES:

@@ -122,6 +122,9 @@ def linked(columns: Sequence[Sequence[str]]) -> list[str]:
     Args:
         columns: One cell a row each; blank ones link nothing.
     """
+    if len(columns) == 1:
+        counts = Counter(columns[0])
+        return [cell if counts[cell] > 1 and cell.strip() else "" for cell in columns[0]]
     parents = list(range(len(columns[0]))) if columns else []
 
     def root(row: int) -> int:

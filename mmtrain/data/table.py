@@ -176,13 +176,14 @@ class TableSource:
     def _separated(
         self, division: Division, group: str | None, on_leakage: OnLeakage
     ) -> tuple[Mapping[str, Sequence[int]], list[str]]:
+        folders = set[str]()
         try:
             return leakage.separated(
                 division.parts,
                 {group: self._table.columns[group]} if group else {},
-                {name: [self._written(row, name) for row in range(len(self._table))] for name in self._media()},
+                {name: self._table.columns[name] for name in self._media()},
                 on_leakage,
-                size=lambda column, row: safe_size(self._root, self._table.columns[column][row], set()),
+                size=lambda column, row: safe_size(self._root, self._table.columns[column][row], folders),
                 read=self._content,
                 line=self._table.line,
             )
