@@ -67,6 +67,8 @@ def separated(
         places = " and ".join(f"{line(row)} ({cells[row]})" for row in leak.rows)
         what = "values" if leak.column in group else "files"
         notes.append(f"{leak.values:,} {what} of `{leak.column}` are in both {' and '.join(leak.splits)}: {places}")
+    if on_leakage == "warn":
+        notes[-1] += "; `dataset.on_leakage=move` puts such rows into one split"
     if on_leakage == "error":
         raise ValueError(f"{'; '.join(notes)}; `dataset.on_leakage=move` puts them into one split, warn leaves them.")
     return parts, notes

@@ -27,7 +27,10 @@ def pets(tmp_path: Path) -> str:
 
 def test_a_copy_of_a_file_in_another_split_is_told(pets):
     source = TableSource(path=pets)
-    assert source.notes == ["1 files of `image` are in both train and val: line 2 (a.png) and line 4 (copy of a.png)"]
+    assert source.notes == [
+        "1 files of `image` are in both train and val: line 2 (a.png) and line 4 (copy of a.png);"
+        " `dataset.on_leakage=move` puts such rows into one split"
+    ]
     assert source.splits == {"train": [0, 1], "val": [2], "test": [3, 4]}
 
 

@@ -187,7 +187,8 @@ def test_a_file_in_two_splits_is_told(tmp_path):
     """A picture of the test that was trained on makes the accuracy too good."""
     images = [f"media/{letter}.png" for letter in "abcdaa"]
     assert TableSource(path=write(tmp_path, pets(image=images))).notes == [
-        "1 files of `image` are in both train and test: line 2 (media/a.png) and line 6 (media/a.png)"
+        "1 files of `image` are in both train and test: line 2 (media/a.png) and line 6 (media/a.png);"
+        " `dataset.on_leakage=move` puts such rows into one split"
     ]
 
 
