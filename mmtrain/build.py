@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
 
+from torch import nn
 from torch.optim import Optimizer
 
 from mmtrain.compose import BY_NAME, kinds, unjoined
 from mmtrain.contracts import DataSpec
+from mmtrain.data.cache import stores
 from mmtrain.data.dataset import Data
+from mmtrain.data.fitting import AugmentFactory, ReaderFactory
 from mmtrain.errors import ConfigError
 from mmtrain.model import MultimodalModel, batch_norms
 from mmtrain.optim import Schedule, parameter_groups
-from mmtrain.protocols import DataSource, Encoder, Fusion, Reader, Task
-from mmtrain.settings import RunSettings, TrainerSettings
+from mmtrain.paths import cache_dir
+from mmtrain.protocols import DataSource, Encoder, Fusion, LogitFusion, Logits, Plan, Task
+from mmtrain.settings import RunSettings, TechniqueSettings, TrainerSettings
 from mmtrain.suggest import did_you_mean
+from mmtrain.task_tree import children, target_readers
 
 Config = Mapping[str, object]
 
@@ -34,9 +40,10 @@ class Parts:
 
 def settings_of(config: Config) -> RunSettings:
     """The typed settings of a config that `check` has passed."""
-    values: dict[str, Any] = {name: config[name] for name in RunSettings.__dataclass_fields__ if name != "trainer"}
-    trainer: dict[str, Any] = node(config, "trainer")
-    return RunSettings(**values, trainer=TrainerSettings(**trainer))
+    typed = {"trainer": TrainerSettings, "technique": TechniqueSettings}
+    parts: dict[str, Any] = {name: make(**cast(Any, node(config, name))) for name, make in typed.items()}
+    values: dict[str, Any] = {name: config[name] for name in RunSettings.__dataclass_fields__ if name not in typed}
+    return RunSettings(**values, **parts)
 
 
 def build(config: Config, spec: DataSpec | None = None) -> Parts:
@@ -52,6 +59,8 @@ def build(config: Config, spec: DataSpec | None = None) -> Parts:
     """
     settings = settings_of(config)
     data = build_data(config, build_source(config), spec)
+    if (cache := cache_dir(settings.cache_dir)) is not None:
+        data = replace(data, stores=stores(cache, data.readers))
     if len(data.spec.signals) > 1 and unjoined(config):
         raise ConfigError(
             f"`fusion`: none does not join the modalities of the data ({', '.join(data.spec.signals)}); choose another "
@@ -72,26 +81,42 @@ def build_data(config: Config, source: DataSource, spec: DataSpec | None = None)
     settings = settings_of(config)
     found = {name: signal.kind for name, signal in spec.signals.items()} if spec else dict(source.kinds)
     wanted = found if spec or settings.modalities is None else [name for name in settings.modalities if name in found]
-    readers = cast(
-        Mapping[str, Callable[[str], Reader]],
-        {name: _factory_for(config, "reader", name, found[name]) for name in wanted},
-    )
+    readers = {name: cast(ReaderFactory, _factory_for(config, "reader", name, found[name])) for name in wanted}
+    augments = {
+        name: cast(AugmentFactory, _factory_for(config, "augment", name, found[name]))
+        for name in wanted
+        if {name, found[name]} & node(config, "augment").keys()  # a kind of the user's own may have none
+    }
     if spec is not None:
-        return Data.restore(source, readers=readers, spec=spec, on_bad_sample=settings.on_bad_sample)
+        return Data.restore(
+            source,
+            readers=readers,
+            targets=target_readers(node(config, "task"), list(spec.targets)),
+            spec=spec,
+            on_bad_sample=settings.on_bad_sample,
+            augments=augments,
+        )
     _refuse_strangers(config, settings, source)
-    task = node(config, "task")
     return Data.prepare(
         source,
         readers=readers,
         modalities=settings.modalities,
-        target_kinds={str(task.get("target", "label")): str(_attribute(task, "target_kind"))},
+        targets=target_readers(node(config, "task"), source.targets),
         on_bad_sample=settings.on_bad_sample,
+        augments=augments,
     )
 
 
 def build_task(config: Config, spec: DataSpec) -> Task:
     """The task over the targets of the data."""
-    return cast(Task, component("task", node(config, "task"), spec))
+    return _task("task", node(config, "task"), spec)
+
+
+def _task(where: str, arguments: Config, spec: DataSpec) -> Task:
+    """A task, after those inside it."""
+    inside = {name: _task(f"{where}.tasks.{name}", child, spec) for name, child in children(arguments).items()}
+    make = factory({name: value for name, value in arguments.items() if not inside or name != "tasks"}, where)
+    return cast(Task, _call(where, partial(make, tasks=inside) if inside else make, spec))
 
 
 def build_source(config: Config) -> DataSource:
@@ -112,10 +137,20 @@ def build_model(config: Config, settings: RunSettings, spec: DataSpec, task: Tas
                 )
             encoders[name] = encoders[shared[0]]
             continue
-        make = _factory_for(config, "encoder", name, signal.kind)
-        encoders[name] = cast(Encoder, _call(f"encoder.{name}", make, signal))
+        encoders[name] = cast(Encoder, _factory_for(config, "encoder", name, signal.kind)(signal))
     fusion = cast(Fusion, component("fusion", node(config, "fusion"), tuple(encoders), settings.width))
-    return MultimodalModel(encoders, fusion, task.make_head(settings.width), width=settings.width)
+    return MultimodalModel(
+        encoders,
+        fusion,
+        _head(fusion, task, settings.width),
+        width=settings.width,
+        null_tokens=settings.technique.null_tokens,
+    )
+
+
+def build_plan(config: Config, data: Data) -> Plan:
+    """The order of the training rows."""
+    return cast(Plan, component("plan", node(config, "plan"), data))
 
 
 def build_optimizer(config: Config, model: MultimodalModel) -> Optimizer:
@@ -161,6 +196,17 @@ def node(config: Config, name: str) -> dict[str, object]:
     return value
 
 
+def _head(fusion: Fusion, task: Task, width: int) -> nn.Module:
+    if not isinstance(fusion, LogitFusion):
+        return task.make_head(width)
+    if not isinstance(task, Logits):
+        raise ConfigError(
+            f"`fusion`: {type(fusion).__name__} combines logits, and the outputs of {type(task).__name__} are none; "
+            "choose another fusion."
+        )
+    return fusion.make_head(task.make_head)
+
+
 def _factory_for(config: Config, group: str, name: str, kind: str) -> Callable[..., object]:
     """The factory of a modality's own entry, or that of its kind."""
     entries = node(config, group)
@@ -171,7 +217,7 @@ def _factory_for(config: Config, group: str, name: str, kind: str) -> Callable[.
             f"modality `{name}` is of kind {kind}, for which there is no `{group}.{kind}`; "
             f"choose one with {group}/{kind}=<option>."
         )
-    return factory(entry, f"{group}.{key}")
+    return partial(_call, f"{group}.{name}", factory(entry, f"{group}.{key}"))
 
 
 def _refuse_strangers(config: Config, settings: RunSettings, source: DataSource) -> None:
@@ -196,9 +242,3 @@ def _call(where: str, make: Callable[..., object], *given: object) -> object:
         raise ConfigError(str(error) if named else f"`{where}`: {error}") from error
     except ImportError as error:
         raise ConfigError(f"`{where}` needs a package that is not installed: {error}") from error
-
-
-def _attribute(arguments: Mapping[str, object], name: str) -> object:
-    from hydra.utils import get_class
-
-    return getattr(get_class(str(arguments["_target_"])), name)

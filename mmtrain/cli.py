@@ -29,6 +29,9 @@ VERBS = {
         "evaluate": "measure a run on a split: evaluate last split=test",
         "predict": "predictions for a table: predict last input=new.csv",
     },
+    "look": {
+        "cache": "decoded samples that are kept, with sizes and ages; cache clear removes them",
+    },
 }
 _KNOWN = {verb for verbs in VERBS.values() for verb in verbs}
 

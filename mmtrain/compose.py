@@ -25,7 +25,7 @@ Config = dict[str, object]
 
 VERSION_BASE = "1.3"
 ROOT = "train"
-BY_NAME = ("encoder", "reader")  # groups with one node a modality, and one folder of options a kind
+BY_NAME = ("augment", "encoder", "reader")  # groups with one node a modality, and one folder of options a kind
 _WORD = re.compile(  # a text in quotes, [1], or what stands between the signs of Hydra's grammar
     r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|[^\s,:=()\[\]{}"'](?:[^,:=()\[\]{}"']*[^\s,:=()\[\]{}"'])?"""
 )
@@ -66,7 +66,7 @@ def kind_of(name: str, known: Sequence[str]) -> str | None:
 
 
 def kinds(group: str, config_dir: Path | None = None) -> list[str]:
-    """The kinds that `encoder` or `reader` has a folder for."""
+    """The kinds that `encoder`, `reader` or `augment` has a folder for."""
     return [path.removeprefix(f"{group}/") for path in groups(config_dir) if path.startswith(f"{group}/")]
 
 
@@ -122,6 +122,20 @@ def plain(node: DictConfig) -> Config:
         }
     except OmegaConfBaseException as error:
         raise ConfigError(f"`{error.full_key}`: {str(error).splitlines()[0]}") from None
+
+
+def without_initial_weights(config: Mapping[str, object], *, but_files: bool = False) -> Config:
+    """The config with no file or download of first weights: a checkpoint holds all of them.
+
+    `but_files`: Keeps what names a file by its suffix, and leaves out downloads only.
+    """
+    copy: Config = json.loads(json.dumps(config))
+    encoders = copy["encoder"]
+    if isinstance(encoders, dict):
+        for arguments in encoders.values():
+            named = {name: str(arguments[name]) for name in ("weights", "vectors") if name in arguments}
+            arguments |= {name: None for name, value in named.items() if not (but_files and Path(value).suffix)}
+    return copy
 
 
 def composed(overrides: Sequence[str], config_dir: Path | None = None) -> DictConfig:

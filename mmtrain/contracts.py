@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Union
+
+from mmtrain.target import Target, TargetSpec
 
 if TYPE_CHECKING:
     import torch
@@ -75,11 +77,14 @@ class Fused(NamedTuple):
     weights: Tensor | None = None  # [B,M]: a diagnostic where the strategy has such a thing, never an importance
 
 
-class Target(NamedTuple):
-    """One target of a batch."""
+Outputs = Union["Tensor", tuple["Outputs", ...], dict[str, "Outputs"]]
+"""What a head gives: one tensor [B,...], several, or by name."""
 
-    values: Tensor  # a class [B] int64
-    mask: Tensor  # [B]: False where the row has no such target
+Rows = Union["Tensor", list["Item"], dict[str, "Rows"]]
+"""What is kept of many rows on the CPU: a tensor [N,...], a list with one entry a row, or several of these by name."""
+
+Item = object
+"""Of one row, where rows differ in size: a tensor, a text, a tuple of them."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +96,10 @@ class SignalSpec:
         kind: The modality's kind.
         shape: Shape of one step of one sample: image (C, H, W); text and audio ().
         length: The most steps a sample can have; 1 where nothing is padded.
-        vocabulary: Text: the words, index = id; id 0 is padding, id 1 any unknown word.
+        vocabulary: Text: the words, index = id.
         sample_rate: Audio: samples a second.
+        special: Text: ids that are no words: that of an unknown one first, then padding and the marks of a tokenizer.
+        tokenizer: Text: the tokenizer as the JSON of the `tokenizers` library, where the reader is made of one.
     """
 
     name: str
@@ -101,16 +108,8 @@ class SignalSpec:
     length: int = 1
     vocabulary: tuple[str, ...] = ()
     sample_rate: int = 0
-
-
-@dataclass(frozen=True)
-class TargetSpec:
-    """Facts about one target: its kind (`class`), its classes in order and how many training rows each has."""
-
-    name: str
-    kind: str
-    classes: tuple[str, ...] = ()
-    counts: tuple[int, ...] = ()
+    special: tuple[int, ...] = (1, 0)
+    tokenizer: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,6 +125,17 @@ class DataSpec:
     signals: Mapping[str, SignalSpec]
     targets: Mapping[str, TargetSpec]
     ceilings: Mapping[str, float] = field(default_factory=dict)
+
+    def target(self, name: str | None) -> TargetSpec:
+        """The target of that name; None: the only one there is.
+
+        Raises:
+            ValueError: There is no such target, or several to choose from.
+        """
+        names = list(self.targets) if name is None else [name]
+        if len(names) != 1 or names[0] not in self.targets:
+            raise ValueError(f"`target` is {name or 'null'}; it must be one of {', '.join(self.targets) or 'none'}.")
+        return self.targets[names[0]]
 
 
 class Draw(NamedTuple):
@@ -164,7 +174,7 @@ class Batch:
         return replace(
             self,
             signals={name: Signal(move(s.values), move(s.mask)) for name, s in self.signals.items()},
-            targets={name: Target(move(t.values), move(t.mask)) for name, t in self.targets.items()},
+            targets={name: target.each(move) for name, target in self.targets.items()},
             keys=move(self.keys),
             weight=move(self.weight),
             rows={name: None if r is None else move(r) for name, r in self.rows.items()},
@@ -175,7 +185,7 @@ class Batch:
         return replace(
             self,
             signals={n: Signal(s.values.pin_memory(), s.mask.pin_memory()) for n, s in self.signals.items()},
-            targets={n: Target(t.values.pin_memory(), t.mask.pin_memory()) for n, t in self.targets.items()},
+            targets={name: target.each(lambda tensor: tensor.pin_memory()) for name, target in self.targets.items()},
             keys=self.keys.pin_memory(),
             weight=self.weight.pin_memory(),
         )
@@ -185,7 +195,13 @@ class Results(NamedTuple):
     """What an evaluation has collected: one entry a distinct sample, in the order of the split."""
 
     ids: list[str]
-    outputs: Tensor  # [N,...] float32, as the head gave them
-    targets: Target  # [N]
+    outputs: Rows  # what the task's `collect` gave
+    targets: dict[str, Target]  # by name, N rows each
     loss: float  # weighted mean over the rows that have a target; nan where none has
     skipped: Sequence[tuple[str, str]] = ()  # id and reason of each row that could not be read
+
+    @property
+    def tensor(self) -> Tensor:
+        """The outputs of a task that collects one tensor, [N,...]."""
+        assert not isinstance(self.outputs, list | dict), "this task collects more than a tensor"
+        return self.outputs

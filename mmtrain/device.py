@@ -58,7 +58,8 @@ def choose(
     chosen = _device(device)
     threads = num_threads or max(1, _usable_cores() // local_processes)
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(determinism == "strict")
+    if torch.are_deterministic_algorithms_enabled() != (determinism == "strict"):  # the call imports torch's compiler
+        torch.use_deterministic_algorithms(determinism == "strict")
     torch.backends.cudnn.benchmark = determinism == "off"
     if determinism == "strict":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from mmtrain.contracts import Results, Target
+from mmtrain.contracts import Results, Rows
 from mmtrain.data.dataset import Data
 from mmtrain.data.loader import batches
 from mmtrain.data.plan import sequential, share
@@ -16,6 +16,8 @@ from mmtrain.device import Compute
 from mmtrain.errors import DataError
 from mmtrain.peers import Peers
 from mmtrain.protocols import Task
+from mmtrain.rows import joined, joined_targets, taken, taken_targets
+from mmtrain.target import Target
 
 
 class Abandoned(Exception):  # noqa: N818  # not an error: the run was asked to stop in the middle
@@ -57,9 +59,8 @@ def evaluate(
         for batch in sequential(rows, batch_size=batch_size * peers.size)
     ]
     ids: list[str] = []
-    outputs: list[Tensor] = []
-    values: list[Tensor] = []
-    masks: list[Tensor] = []
+    outputs: list[Rows] = []
+    targets: dict[str, list[Target]] = {name: [] for name in task.targets}
     skipped: list[tuple[str, str]] = []
     total, weight = 0.0, 0.0
     was_training = model.training
@@ -72,17 +73,18 @@ def evaluate(
                 with compute.autocast():
                     output = model(moved)
                 total += float(task.loss(output, moved))
-                kept = batch.weight > 0  # [B]
-                ids += [name for name, keep in zip(batch.ids, kept.tolist(), strict=True) if keep]
+                kept = [row for row, weight_of_row in enumerate(batch.weight.tolist()) if weight_of_row > 0]
+                ids += [batch.ids[row] for row in kept]
                 skipped += batch.skipped
-                outputs.append(output.float().cpu()[kept])
-                values.append(batch.targets[task.target].values[kept])
-                masks.append(batch.targets[task.target].mask[kept])
+                outputs.append(taken(task.collect(output, moved), kept))
+                for name, parts in targets.items():
+                    parts.append(taken_targets(batch.targets[name], kept))
                 if peers.size == 1 and poll():
                     raise Abandoned
     finally:
         model.train(was_training)
-    mine = _Part(ids, torch.cat(outputs), torch.cat(values), torch.cat(masks), skipped)
+    joint = {name: joined_targets(parts) for name, parts in targets.items()}
+    mine = _Part(ids, joined(outputs), joint, skipped)
     total, weight = peers.sum([total, weight])
     return _merge(peers.gather(mine), data, rows, loss=total / weight if weight else float("nan"))
 
@@ -91,17 +93,15 @@ class _Part(NamedTuple):
     """What one process has collected."""
 
     ids: list[str]
-    outputs: Tensor
-    values: Tensor
-    masks: Tensor
+    outputs: Rows
+    targets: dict[str, Target]
     skipped: list[tuple[str, str]]
 
 
 def _merge(parts: Sequence[_Part], data: Data, rows: Sequence[int], *, loss: float) -> Results:
     names = [name for part in parts for name in part.ids]
-    outputs = torch.cat([part.outputs for part in parts])
-    values = torch.cat([part.values for part in parts])
-    masks = torch.cat([part.masks for part in parts])
+    outputs = joined([part.outputs for part in parts])
+    targets = {name: joined_targets([part.targets[name] for part in parts]) for name in parts[0].targets}
     skipped = {name: reason for part in parts for name, reason in part.skipped}
     place = {name: i for i, name in reversed(list(enumerate(names)))}
     wanted = [data.source.ids[row] for row in rows]
@@ -112,4 +112,5 @@ def _merge(parts: Sequence[_Part], data: Data, rows: Sequence[int], *, loss: flo
     ids = [names[i] for i in order]
     assert len(set(ids)) == len(ids), "a sample counted twice"
     assert set(ids) | set(skipped) == set(wanted), "a sample neither counted nor skipped"
-    return Results(ids, outputs[order], Target(values[order], masks[order]), loss, tuple(skipped.items()))
+    ordered = {name: taken_targets(target, order) for name, target in targets.items()}
+    return Results(ids, taken(outputs, order), ordered, loss, tuple(skipped.items()))

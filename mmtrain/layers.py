@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from mmtrain.contracts import Signal, SignalSpec, Tokens
+from mmtrain.contracts import Fused, Signal, SignalSpec, Tokens
 
 _MOMENTUM = 0.1  # of the running statistics of a batch norm
 
@@ -159,3 +159,16 @@ def vocabulary_size(spec: SignalSpec) -> int:
     if not spec.vocabulary:
         raise ValueError(f"reads words, but modality `{spec.name}` is {spec.kind} without a vocabulary")
     return len(spec.vocabulary)
+
+
+class LinearHead(nn.Module):
+    """LayerNorm, dropout, Linear on the fused vector: Fused of that width -> [B,num_outputs]."""
+
+    def __init__(self, width: int, num_outputs: int, *, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.LayerNorm(width), nn.Dropout(dropout), nn.Linear(width, num_outputs))
+
+    def forward(self, fused: Fused) -> Tensor:
+        """Returns [B,num_outputs]."""
+        outputs: Tensor = self.layers(fused.pooled)
+        return outputs

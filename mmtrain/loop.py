@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import nullcontext
 from itertools import islice
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mmtrain import checkpoint
-from mmtrain.contracts import Batch, Results
+from mmtrain.contracts import Batch, Outputs, Results
+from mmtrain.data.fitting import refuse_many
 from mmtrain.data.loader import batches
-from mmtrain.data.plan import share, uniform
+from mmtrain.data.plan import share
 from mmtrain.errors import Stopped
 from mmtrain.evaluation import Abandoned, evaluate
 from mmtrain.nonfinite import non_finite
 from mmtrain.optim import fill_gradients
 from mmtrain.profiling import profiled
+from mmtrain.protocols import Calibrated
 from mmtrain.run import Run
 from mmtrain.seeding import seed_step
+from mmtrain.techniques.modality_dropout import drop
 
 _MOST_BAD_STEPS = {"scaler": 20, "skip": 5, "stop": 1}
 """In a row, before the run ends."""
@@ -53,15 +57,10 @@ def fit(run: Run) -> None:
                     break
 
 
-def steps_of_epoch(run: Run) -> Iterator[list[Batch]]:
+def steps_of_epoch(run: Run) -> Generator[list[Batch], None, None]:
     """What is left of the epoch under way: for each optimizer step, this process's share, in `accumulate` parts."""
     settings, progress = run.settings.trainer, run.state.progress
-    plan = uniform(
-        run.data.source.splits["train"],
-        seed=run.settings.seed,
-        epoch=progress.epoch,
-        batch_size=settings.batch_size,
-    )[progress.batch :]
+    plan = run.plan(seed=run.settings.seed, epoch=progress.epoch, batch_size=settings.batch_size)[progress.batch :]
     shares = [
         share(share(batch, parts=settings.accumulate, part=micro), parts=run.peers.size, part=run.peers.rank)
         for batch in plan
@@ -81,10 +80,10 @@ def train_step(run: Run, model: nn.Module, micros: list[Batch]) -> None:
     # Divided by the weight of the whole step, so that neither parts nor processes change the mean.
     weight, rows = run.peers.sum([sum(map(run.task.weight, micros)), sum(map(len, micros))])
     total = torch.zeros((), device=run.compute.device)
-    outputs: list[Tensor] = []
+    outputs: list[Outputs] = []
     for number, batch in enumerate(micros):
         seed_step(run.compute.device, run.settings.seed, progress.step, number, run.peers.rank, "step")
-        moved = batch.to(run.compute.device)
+        moved = drop(batch, run.settings.technique.modality_dropout).to(run.compute.device)
         with run.peers.reported(), run.peers.synchronised(model, number == len(micros) - 1):
             with run.compute.autocast():
                 outputs.append(model(moved))
@@ -139,6 +138,8 @@ def validate(run: Run) -> None:
     """Scores the validation split and keeps count of the best."""
     progress = run.state.progress
     results = score(run, "val", poll=True)
+    if isinstance(run.task, Calibrated):
+        run.task.calibrate(results)
     metrics = run.task.metrics(results)
     value = metrics[run.task.metric]
     gain = math.inf if progress.best is None else value - progress.best
@@ -167,16 +168,18 @@ def score(run: Run, split: str, *, poll: bool = False) -> Results:
             poll=lambda: poll and bool(run.stop.number),
         )
 
-    if state.average is None:
-        return made()
-    with state.average.applied(state.model):
-        return made()
+    with nullcontext() if state.average is None else state.average.applied(state.model):
+        results = made()
+    for name, reason in results.skipped:
+        run.meter.once(f"skipped {name}: {reason}")
+    refuse_many(dict(results.skipped), len(run.data.source.splits[split]), split, run.settings.max_bad_fraction)
+    return results
 
 
 def write_evaluation(
     run: Run, split: str, results: Results, metrics: dict[str, float], *, checkpoint: int | None = None
 ) -> None:
-    """One row in metrics.jsonl, and one line for the user, after those of rows that could not be read.
+    """One row in metrics.jsonl, and one line for the user.
 
     Args:
         run: The run.
@@ -186,8 +189,6 @@ def write_evaluation(
         checkpoint: At the end of a run, the step whose weights were tested.
     """
     step, last = run.state.progress.step, {} if checkpoint is None else {"checkpoint": checkpoint}
-    for name, reason in results.skipped:
-        run.meter.once(f"skipped {name}: {reason}")
     if run.recorder is not None:
         run.recorder.write("evaluation", step, split=split, rows=len(results.ids), loss=results.loss, **metrics, **last)
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if not name.endswith("_se"))
@@ -227,7 +228,7 @@ def _evaluation_due(run: Run) -> bool:
     return progress.batch == 0 and progress.epoch % settings.evaluate_every == 0
 
 
-def _leave_out(run: Run, loss: float, micros: list[Batch], outputs: list[Tensor]) -> None:
+def _leave_out(run: Run, loss: float, micros: list[Batch], outputs: list[Outputs]) -> None:
     """Counts a step that must not move the weights.
 
     Raises:
@@ -244,9 +245,12 @@ def _leave_out(run: Run, loss: float, micros: list[Batch], outputs: list[Tensor]
 
 def _tell(run: Run, loss: float, rate: float, rows: int, micros: list[Batch]) -> None:
     progress, settings = run.state.progress, run.settings.trainer
-    for batch in micros:
-        for name, reason in batch.skipped:
-            run.meter.once(f"skipped {name}: {reason}")
+    if run.settings.on_bad_sample == "skip":
+        for pairs in run.peers.gather([pair for batch in micros for pair in batch.skipped]):
+            run.skipped |= dict(pairs)
+    for name, reason in run.skipped.items():
+        run.meter.once(f"skipped {name}: {reason}")
+    refuse_many(run.skipped, len(run.data.source.splits["train"]), "train", run.settings.max_bad_fraction)
     speed = run.meter.step(progress.step, loss=loss, rows=rows)
     if run.recorder is not None and (progress.step % settings.log_every_steps == 0 or progress.step == 1):
         lr = rate * max(float(group["initial_lr"]) for group in run.state.optimizer.param_groups)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmtrain.contracts import Batch, Fused, Signal, Tokens
+from mmtrain.contracts import Batch, Fused, Outputs, Signal, Tokens
 from mmtrain.protocols import Encoder, Fusion
 
 
@@ -24,11 +24,20 @@ class MultimodalModel(nn.Module):
         encoders: One a modality, in the order of fusion; each has `width`, the D of its tokens. The same module under
             several names shares its weights between them.
         fusion: Joins the modalities' tokens of width `width`.
-        head: Turns a Fused into the outputs of the task.
+        head: Turns a Fused into the outputs of the task; see `Task.make_head`.
         width: The common width of all tokens.
+        null_tokens: A learned token takes the place of an absent modality: every fusion then finds one there.
     """
 
-    def __init__(self, encoders: Mapping[str, Encoder], fusion: Fusion, head: nn.Module, *, width: int) -> None:
+    def __init__(
+        self,
+        encoders: Mapping[str, Encoder],
+        fusion: Fusion,
+        head: nn.Module,
+        *,
+        width: int,
+        null_tokens: bool = False,
+    ) -> None:
         super().__init__()
         self.modalities = tuple(encoders)
         distinct: dict[int, str] = {}
@@ -43,10 +52,12 @@ class MultimodalModel(nn.Module):
         self.fusion = _module(fusion)
         self.head = head
         self.width = width
+        self.null_tokens = nn.Parameter(torch.randn(len(encoders), width) * 0.02) if null_tokens else None
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Returns the outputs of the task, [B,...]."""
-        outputs: Tensor = self.head(self.fuse(batch))
+    def forward(self, batch: Batch) -> Outputs:
+        """Returns the outputs of the task."""
+        given = (batch.targets,) if getattr(self.head, "reads_targets", False) else ()
+        outputs: Outputs = self.head(self.fuse(batch), *given)
         return outputs
 
     def fuse(self, batch: Batch) -> Fused:
@@ -56,7 +67,11 @@ class MultimodalModel(nn.Module):
 
     def encode(self, batch: Batch) -> dict[str, Tokens]:
         """Returns the tokens of every modality: values [B,L,width], zero where the mask is False."""
-        return {name: self._encode(name, batch.signals[name], batch.rows[name]) for name in self.modalities}
+        tokens = {name: self._encode(name, batch.signals[name], batch.rows[name]) for name in self.modalities}
+        if self.null_tokens is not None:
+            for name, null in zip(self.modalities, self.null_tokens, strict=True):
+                tokens[name] = _with_null(tokens[name], null)
+        return tokens
 
     def _encode(self, name: str, signal: Signal, rows: Tensor | None) -> Tokens:
         if not self.training:
@@ -103,6 +118,14 @@ def running_statistics(module: nn.Module) -> Iterator[None]:
     finally:
         for layer in layers:
             layer.train()
+
+
+def _with_null(tokens: Tokens, null: Tensor) -> Tokens:
+    """The first token of rows without any becomes the null token [D], and real."""
+    first = torch.arange(tokens.mask.shape[1], device=tokens.mask.device) == 0  # [L]
+    places = ~tokens.mask.any(dim=1, keepdim=True) & first  # [B,L]
+    values = torch.where(places.unsqueeze(-1), null.to(tokens.values.dtype), tokens.values)
+    return Tokens(values, tokens.mask | places, tokens.positions)
 
 
 def _scatter(part: Tensor, rows: Tensor, size: int) -> Tensor:

@@ -6,28 +6,28 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
-from mmtrain.contracts import Batch
+from mmtrain.contracts import Batch, Outputs
 from mmtrain.errors import NonFiniteError
+from mmtrain.rows import tensors
 
 _NAMED = 20  # ids in a message
 
 
-def non_finite(step: int, loss: float, micros: Sequence[Batch], outputs: Sequence[Tensor]) -> NonFiniteError:
+def non_finite(step: int, loss: float, micros: Sequence[Batch], outputs: Sequence[Outputs]) -> NonFiniteError:
     """The error of a step, naming the rows with a non-finite output, or all of the batch where there are none.
 
     Args:
         step: Counted from 1.
         loss: Of the whole step; the gradient is at fault where it is finite.
         micros: The parts of the batch.
-        outputs: Of the head for each part, [B,...].
+        outputs: Of the head for each part; of these, tensors [B,...] are looked at.
     """
     culprits = [
         name
         for batch, output in zip(micros, outputs, strict=True)
-        for name, row in zip(batch.ids, output.detach().flatten(1), strict=True)
-        if not bool(torch.isfinite(row).all())
+        for row, name in enumerate(batch.ids)
+        if not all(bool(torch.isfinite(tensor[row]).all()) for tensor in tensors(output) if len(tensor) == len(batch))
     ]
     ids = culprits or [name for batch in micros for name in batch.ids]
     return NonFiniteError(

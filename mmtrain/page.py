@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from mmtrain import charts
 from mmtrain.charts import Chart, Points
-from mmtrain.contracts import Results, TargetSpec
+from mmtrain.contracts import Results
 from mmtrain.data.dataset import Data
 from mmtrain.protocols import Confusable, Task
 from mmtrain.record import read_rows
@@ -80,7 +80,8 @@ def write(
     used = "+".join(name for name in data.source.kinds if name in data.spec.signals)
     ceilings = data.spec.ceilings if split == "test" else {}
     accuracy = _number(final.get("accuracy"))
-    html = _template(
+    html = render(
+        "page.html",
         name_of_run=folder.name,
         study=folder.parent.name,
         command=_text(folder / "command.txt").strip(),
@@ -99,13 +100,13 @@ def write(
         counts={name: len(numbers) for name, numbers in data.source.splits.items()},
         missing=data.missing(),
         origin=data.source.split_origin,
-        notes=data.source.notes,
-        target=data.spec.targets.get(task.target),
+        notes=[*data.source.notes, *data.notes],
+        targets=[data.spec.targets[name] for name in task.targets],
         most_classes=MOST_CLASSES,
         scores=_scores(final, _at(evaluations, best_step)),
         charts=_charts(rows, task.metric, best_step, ceilings.get(used) if task.metric == "accuracy" else None),
         box=charts,
-        confusion=_confusion(task, data.spec.targets.get(task.target), results),
+        confusion=_confusion(task, results),
         parameters=parameters,
         environment=_environment(folder),
     )
@@ -114,7 +115,8 @@ def write(
     return path
 
 
-def _template(**values: object) -> str:
+def render(template: str, **values: object) -> str:
+    """A template of this folder, filled in; every value is escaped."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -126,7 +128,7 @@ def _template(**values: object) -> str:
     )
     environment.filters["count"] = lambda value: f"{value:,}"
     environment.filters["score"] = lambda value: "–" if value is None else f"{value:.3f}"
-    return environment.get_template("page.html").render(values)
+    return environment.get_template(template).render(values)
 
 
 def _scores(final: Row, best: Row) -> list[Score]:
@@ -153,11 +155,10 @@ def _points(rows: Sequence[Row], name: str) -> Points:
     return [(step, value) for step, value in found if step is not None and value is not None]
 
 
-def _confusion(task: Task, target: TargetSpec | None, results: Results) -> Confusion | None:
-    counts = task.confusion(results) if isinstance(task, Confusable) else None
-    if counts is None or target is None:
+def _confusion(task: Task, results: Results) -> Confusion | None:
+    if not isinstance(task, Confusable):
         return None
-    names = target.classes
+    counts, names = task.confusion(results), task.classes
     if len(names) <= MOST_CLASSES:
         return Confusion(names, counts, [])
     mistakes = [

@@ -145,6 +145,18 @@ def is_own(folder: Path) -> bool:
     return str(folder.resolve()) in lines
 
 
+def user_cache() -> Path:
+    """The user's folder for what can be made again at any time."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "mmtrain"
+
+
+def cache_dir(value: str | None) -> Path | None:
+    """The folder that `cache_dir` means: the user's own for `auto`, none for None."""
+    if value != "auto":
+        return None if value is None else Path(value).expanduser()
+    return user_cache() / "decoded"
+
+
 def _own_runs() -> Path:
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     return Path(state).expanduser() / "mmtrain" / "runs.txt"

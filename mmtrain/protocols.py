@@ -6,10 +6,10 @@ those of `mmtrain.contracts`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from mmtrain.contracts import Batch, Cell, Fused, Results, Signal, SignalSpec, Tokens
+from mmtrain.contracts import Batch, Cell, Draw, Fused, Outputs, Results, Rows, Signal, SignalSpec, Tokens
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -52,6 +52,17 @@ class DataSource(Protocol):
         """SHA-256 over all that can change the result: rows, splits, names and sizes of the media files."""
 
 
+@runtime_checkable
+class Sharded(Protocol):
+    """What a DataSource may offer besides: its rows lie in files that are read fastest from front to back.
+
+    Attributes:
+        shards: The rows of each file, in the order in which they lie there.
+    """
+
+    shards: Sequence[Sequence[int]]
+
+
 class Reader(Protocol):
     """Turns the cells of one modality into tensors. One instance a modality; built as factory(name)."""
 
@@ -74,11 +85,52 @@ class Reader(Protocol):
         """One decoded sample as the encoder gets it: shape [T, *spec.shape] where spec.length > 1, else spec.shape."""
 
 
+@runtime_checkable
+class Varying(Protocol):
+    """What a Reader may offer besides: a choice that training makes anew each time, such as which part of a sound."""
+
+    def vary(self, values: Tensor, key: int) -> Tensor:
+        """What `decode` gave, after the choice that follows from the key; comes before any augmentation."""
+
+
+@runtime_checkable
+class Measuring(Protocol):
+    """What a Reader may offer besides: the length of a sample without decoding it."""
+
+    def measure(self, cell: Cell) -> int:
+        """Steps T of what `finish` gives, or about as many.
+
+        Raises:
+            ValueError: As of `decode`.
+        """
+
+
+@runtime_checkable
+class Cacheable(Protocol):
+    """What a Reader may offer besides, where decoding takes longer than reading back what was decoded."""
+
+    def recipe(self) -> str:
+        """All that `decode` depends on but the cell: settings, and versions of the libraries that decode."""
+
+
 class Augment(Protocol):
     """Changes the decoded samples of training rows; built as factory(spec: SignalSpec)."""
 
     def __call__(self, values: Tensor, key: int) -> Tensor:
         """A changed copy of what `Reader.decode` gave; equal keys change it equally."""
+
+
+class Plan(Protocol):
+    """Which training rows make which batch; built as factory(data: Data).
+
+    Attributes:
+        rows: Draws an epoch; `plan.batch_count` says how many batches they make.
+    """
+
+    rows: int
+
+    def __call__(self, *, seed: int, epoch: int, batch_size: int) -> list[list[Draw]]:
+        """The batches of an epoch, the same at every call; made by `plan.drawn`, which gives each draw its key."""
 
 
 class Encoder(Protocol):
@@ -95,29 +147,49 @@ class Fusion(Protocol):
     def __call__(self, tokens: Mapping[str, Tokens]) -> Fused: ...
 
 
+@runtime_checkable
+class LogitFusion(Protocol):
+    """What a Fusion may offer besides: it combines the answers of one head a modality, for a task that has `Logits`."""
+
+    def make_head(self, make: Callable[[int], nn.Module]) -> nn.Module:
+        """A module that turns a Fused into outputs, from heads that `make(width)` gives."""
+
+
 class Task(Protocol):
     """What is asked of the model; built as factory(spec: DataSpec).
 
+    Before there is a spec, the class itself says how its targets are read: its attribute `target_kind` is the kind of
+    the columns that its argument `target` names (None: the only one of the data), and `target_options` are the names of
+    those of its arguments that their reader gets. The reader learns what it needs from the training rows.
+
     Attributes:
-        target: Name of the target it reads.
-        target_kind: The kind of target it can use (`class`).
+        targets: Names of the targets it reads; a row may lack some of them.
         metric: The metric that chooses the best checkpoint.
         higher_is_better: Whether more of `metric` is better.
     """
 
-    target: str
-    target_kind: str
+    targets: tuple[str, ...]
     metric: str
     higher_is_better: bool
 
     def make_head(self, width: int) -> nn.Module:
-        """A module that turns a Fused of that width into outputs [B,...]."""
+        """A module that turns a Fused of that width into Outputs.
+
+        One that has `reads_targets = True` is called with `Batch.targets` besides, so that a decoder can be shown the
+        tokens that it is to continue. In eval mode it must not let them into what `collect` keeps.
+        """
 
     def weight(self, batch: Batch) -> float:
         """What the batch counts in the mean loss; read on the CPU before anything is computed."""
 
-    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+    def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         """The weighted sum of the losses of the batch; the caller divides by the weight of the whole step."""
+
+    def collect(self, outputs: Outputs, batch: Batch) -> Rows:
+        """What an evaluation keeps of a batch, on the CPU, one entry a row: logits, or what was decoded from them.
+
+        All that `metrics` and `table` get to see. It is kept for every row of the split, so it should be small.
+        """
 
     def metrics(self, results: Results) -> dict[str, float]:
         """Exact metrics of a whole split, by a library."""
@@ -130,5 +202,36 @@ class Task(Protocol):
 class Confusable(Protocol):
     """What a Task may offer besides: which class it takes for which."""
 
-    def confusion(self, results: Results) -> list[list[int]] | None:
-        """Counts [K,K]: row = the true class, column = the predicted one; None where it has no classes."""
+    classes: tuple[str, ...]
+
+    def confusion(self, results: Results) -> list[list[int]]:
+        """Counts [K,K]: row = the true class, column = the predicted one."""
+
+
+@runtime_checkable
+class Logits(Protocol):
+    """What a Task may offer besides: its outputs are logits, which can be averaged, and held against the truth."""
+
+    def likelihood(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """The probability that outputs [B,...] give to what is true: [B]."""
+
+
+@runtime_checkable
+class Calibrated(Protocol):
+    """What a Task may offer besides: values that the validation rows decide, such as thresholds.
+
+    They are learned at every evaluation of the validation split and lie in each checkpoint beside its weights.
+    """
+
+    def calibrate(self, results: Results) -> None:
+        """Learns them from the results on the validation split."""
+
+    def calibration(self) -> dict[str, list[float]]:
+        """What was learned, as finite numbers; the start values before anything was."""
+
+    def restore(self, calibration: Mapping[str, Sequence[float]]) -> None:
+        """Takes what `calibration` gave.
+
+        Raises:
+            ValueError: The names or the numbers of values are not those of this task.
+        """

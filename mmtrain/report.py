@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, TypeVar
 
 from tqdm import tqdm
 
+Item = TypeVar("Item")
 _QUIET_SECONDS = 30
 _logs: list[TextIO] = []
 
@@ -92,12 +93,26 @@ class Meter:
             self._bar.close()
 
 
+def progress(items: Iterable[Item], *, total: int, unit: str) -> Iterable[Item]:
+    """The items one by one, with a bar on a terminal."""
+    bar: Iterable[Item] = tqdm(
+        items, total=total, unit=unit, leave=False, dynamic_ncols=True, disable=not sys.stderr.isatty()
+    )
+    return bar
+
+
 def duration(seconds: float) -> str:
     """A time for people: `1h02m`, `3m05s`, `12s`."""
     whole = round(seconds)
     if whole >= 3600:
         return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
     return f"{whole // 60}m{whole % 60:02d}s" if whole >= 60 else f"{whole}s"
+
+
+def bytes_of(count: float) -> str:
+    """A size for people: `1.2 GB`, `34.0 MB`, `5.6 kB`."""
+    unit, name = next((pair for pair in ((1e9, "GB"), (1e6, "MB")) if count >= pair[0]), (1e3, "kB"))
+    return f"{count / unit:,.1f} {name}"
 
 
 def table(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
@@ -114,15 +129,13 @@ def table(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
 
 
 def data_summary(
-    counts: Mapping[str, int], missing: Mapping[str, Mapping[str, float]], *, origin: str, classes: Iterable[str]
+    counts: Mapping[str, int], missing: Mapping[str, Mapping[str, float]], *, origin: str, targets: Iterable[str]
 ) -> str:
-    """Rows of each split, where the splits came from, classes, and the share of rows that lack each modality."""
+    """Rows of each split, where the splits came from, the targets, and the share of rows that lack each modality."""
     modalities = list(next(iter(missing.values())))
-    names = list(classes)
-    shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
     header = ["split", "rows", *(f"{name} missing" for name in modalities)]
     body = [[split, f"{n:,}", *(f"{missing[split][m]:.1%}" for m in modalities)] for split, n in counts.items()]
-    return f"data: splits from {origin}; {len(names)} classes: {shown}\n{table([header, *body], indent='  ')}"
+    return f"data: {'; '.join([f'splits from {origin}', *targets])}\n{table([header, *body], indent='  ')}"
 
 
 def model_summary(parts: Mapping[str, int]) -> str:

@@ -11,7 +11,7 @@ from mmtrain.device import Compute
 from mmtrain.interrupt import StopFlag
 from mmtrain.optim import Schedule
 from mmtrain.peers import Peers
-from mmtrain.protocols import Task
+from mmtrain.protocols import Plan, Task
 from mmtrain.record import Recorder
 from mmtrain.report import Meter
 from mmtrain.settings import RunSettings
@@ -25,6 +25,7 @@ class Run:
     folder: Path
     settings: RunSettings
     data: Data
+    plan: Plan
     task: Task
     state: TrainState
     schedule: Schedule
@@ -38,3 +39,4 @@ class Run:
     facts: Plain = field(default_factory=dict)
     recorder: Recorder | None = None  # of the first process, while it trains
     saved_step: int = -1
+    skipped: dict[str, str] = field(default_factory=dict)  # training rows that could not be read: the reason by id

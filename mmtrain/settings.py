@@ -40,6 +40,14 @@ class TrainerSettings:
 
 
 @dataclass(frozen=True)
+class TechniqueSettings:
+    """`configs/technique/default.yaml`."""
+
+    modality_dropout: Annotated[float, Range(0, 0.9)] = 0.0
+    null_tokens: bool = False
+
+
+@dataclass(frozen=True)
 class RunSettings:
     """The root of `configs/train.yaml`, less its components."""
 
@@ -54,4 +62,7 @@ class RunSettings:
     determinism: Literal["off", "seeded", "strict"] = "seeded"
     num_threads: Count | None = None
     on_bad_sample: Literal["error", "skip"] = "error"
+    max_bad_fraction: Annotated[float, Range(0, 1)] = 0.01
+    cache_dir: str | None = "auto"
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
+    technique: TechniqueSettings = field(default_factory=TechniqueSettings)

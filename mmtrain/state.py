@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from mmtrain.errors import CheckpointError
 from mmtrain.optim import MovingAverage
+from mmtrain.protocols import Calibrated
 
 Plain = Mapping[str, object]
 """Values that JSON holds exactly: numbers, strings, None, and lists and mappings of them."""
@@ -48,6 +50,7 @@ class TrainState:
     average: MovingAverage | None = None
     scaler: torch.amp.GradScaler | None = None
     progress: Progress = field(default_factory=Progress)
+    calibrated: Calibrated | None = None  # the task, where validation decides some of its values
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """The tensors by file: `model`, `optim` (keyed by parameter name) and, where there is one, `ema`."""
@@ -69,6 +72,7 @@ class TrainState:
             "progress": asdict(self.progress),
             "average_updates": None if self.average is None else self.average.updates,
             "scaler": None if self.scaler is None else self.scaler.state_dict(),
+            "calibration": None if self.calibrated is None else self.calibrated.calibration(),
         }
 
     def load(self, tensors: Mapping[str, Mapping[str, Tensor]], values: Plain) -> None:
@@ -87,6 +91,7 @@ class TrainState:
         scaler = values.get("scaler")
         if self.scaler is not None and isinstance(scaler, dict):
             self.scaler.load_state_dict(scaler)
+        restore_calibration(self.calibrated, values)
         progress = values.get("progress")
         known = {f.name for f in fields(Progress)}
         if not isinstance(progress, dict) or set(progress) != known:
@@ -125,6 +130,27 @@ def load_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
                 " has the run's config.yaml been changed?"
             )
     model.load_state_dict(dict(tensors))
+
+
+def restore_calibration(task: object, values: Plain) -> None:
+    """Gives a task what the validation rows had decided when the checkpoint was saved; nothing to one without such.
+
+    Raises:
+        CheckpointError: It is not what the task would have saved.
+    """
+    if not isinstance(task, Calibrated):
+        return
+    found = values.get("calibration")
+    try:
+        if not isinstance(found, dict) or not all(map(_numbers, found.values())):
+            raise ValueError("it must hold lists of finite numbers, by name")
+        task.restore(found)
+    except ValueError as error:
+        raise CheckpointError(f"state.json: `calibration` does not fit the task: {error}.") from None
+
+
+def _numbers(value: object) -> bool:
+    return isinstance(value, list) and all(type(n) in (int, float) and math.isfinite(n) for n in value)
 
 
 def _integer(values: Plain, name: str) -> int:

@@ -10,8 +10,9 @@ import yaml
 
 from mmtrain import checkpoint, paths
 from mmtrain.build import Config, build_data, build_model, build_schedule, build_source, build_task, node, settings_of
-from mmtrain.compose import load_run_config
+from mmtrain.compose import load_run_config, without_initial_weights
 from mmtrain.contracts import Results
+from mmtrain.data.fitting import PREDICT, refuse_many
 from mmtrain.data.manifest import GivenRow
 from mmtrain.data.spec_file import load_spec
 from mmtrain.data.table import TableSource
@@ -22,8 +23,8 @@ from mmtrain.model import MultimodalModel
 from mmtrain.protocols import DataSource
 from mmtrain.record import read_rows
 from mmtrain.report import say
-from mmtrain.state import load_weights
-from mmtrain.training import prediction_columns, without_initial_weights
+from mmtrain.state import load_weights, restore_calibration
+from mmtrain.training import prediction_columns
 from mmtrain.validate import refuse
 
 DATA_PATHS = ("path", "data_root")
@@ -42,6 +43,8 @@ RESUMABLE = {
     "device": "auto, cpu, cuda, cuda:1 or mps; another one gives the same samples but not the same bits",
     "num_threads": "threads of the CPU; likewise",
     "on_bad_sample": "error or skip: what to do at a cell that cannot be read",
+    "max_bad_fraction": "with skip: the share of a split's rows that may be bad, 0 to 1",
+    "cache_dir": "where decoded media are kept: auto, a folder, or null",
     "dataset.path": "the table, where it lies elsewhere now",
     "dataset.data_root": "the folder of the media files, where they lie elsewhere now",
 }
@@ -67,7 +70,8 @@ class TrainedRun:
         changes: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = Path(folder)
-        self.config = read_config(self.folder, config_dir, changes or {})
+        config = read_config(self.folder, config_dir, changes or {})
+        self.config: Config = {**config, "cache_dir": None}  # each row is read once, so nothing is kept of it
         self.settings = settings_of(self.config)
         self._changes = dict(changes or {})
         self.compute = choose(
@@ -122,6 +126,9 @@ class TrainedRun:
         )
         for name, reason in results.skipped:
             say(f"skipped {name}: {reason}")
+        if split != PREDICT:
+            rows = len(source.splits[split])
+            refuse_many(dict(results.skipped), rows, split, self.settings.max_bad_fraction)
         return results, dict(prediction_columns(data, self.task, results))
 
     def predict(self, rows: Sequence[GivenRow], *, data_root: Path | str = ".") -> dict[str, Sequence[object]]:
@@ -156,6 +163,7 @@ class TrainedRun:
                 except CheckpointError as error:
                     raise CheckpointError(f"the best checkpoint is unusable: {error} Try checkpoint=last.") from None
         load_weights(self.model, saved.tensors.get("ema", saved.tensors["model"]))
+        restore_calibration(self.task, saved.values)
         return saved.step
 
 
@@ -215,19 +223,21 @@ def require_trusted_paths(folder: Path, config: Config, changes: Mapping[str, st
     """
     here = Path.cwd().resolve()
     dataset = node(config, "dataset")
-    for name in DATA_PATHS:
-        value = dataset.get(name)
-        if not isinstance(value, str) or f"dataset.{name}" in changes or paths.is_own(folder):
+    named = {f"dataset.{name}": dataset.get(name) for name in DATA_PATHS}
+    if config.get("cache_dir") != "auto":
+        named["cache_dir"] = config.get("cache_dir")
+    for key, value in named.items():
+        if not isinstance(value, str) or key in changes or paths.is_own(folder):
             continue
         if not Path(value).resolve().is_relative_to(here):
             raise ConfigError(
-                f"{folder} was not made here and reads `dataset.{name}={value}`, outside the working folder; repeat "
-                f"dataset.{name}={value} on the command line if you want that."
+                f"{folder} was not made here and uses `{key}={value}`, outside the working folder; repeat "
+                f"{key}={value} on the command line if you want that."
             )
 
 
 def prediction_source(run: TrainedRun, rows: Sequence[GivenRow], data_root: Path) -> DataSource:
     """Rows given in Python as a source with the one split `predict`."""
     return TableSource.for_prediction(
-        rows, kinds=run.kinds, columns=run.columns, data_root=str(data_root), target=run.task.target
+        rows, kinds=run.kinds, columns=run.columns, data_root=str(data_root), targets=run.task.targets
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
@@ -13,9 +12,12 @@ from pathlib import Path
 import torch
 
 from mmtrain import checkpoint, page, paths
-from mmtrain.build import Config, Parts, build, build_optimizer, build_schedule, settings_of
+from mmtrain.build import Config, Parts, build, build_optimizer, build_plan, build_schedule, settings_of
+from mmtrain.compose import without_initial_weights
 from mmtrain.contracts import Results
+from mmtrain.data.cache import summary
 from mmtrain.data.dataset import Data
+from mmtrain.data.plan import batch_count
 from mmtrain.data.spec_file import load_spec, save_spec
 from mmtrain.device import Compute, choose
 from mmtrain.errors import ConfigError, DataError
@@ -24,14 +26,14 @@ from mmtrain.loop import finished, fit, score, write_evaluation
 from mmtrain.model import parameter_counts
 from mmtrain.optim import MovingAverage
 from mmtrain.peers import Peers, joined
-from mmtrain.protocols import Task
+from mmtrain.protocols import Calibrated, Task
 from mmtrain.record import Recorder, read_rows, write_table
 from mmtrain.report import Meter, ceiling_lines, data_summary, model_summary, say
 from mmtrain.run import Run
 from mmtrain.runfolder import environment, opened, split_lines, write_config, write_json, write_text
 from mmtrain.seeding import key
 from mmtrain.settings import RunSettings
-from mmtrain.state import TrainState, load_weights
+from mmtrain.state import TrainState, load_weights, restore_calibration
 
 
 def start(config: Config, arguments: Sequence[str] = ()) -> Path:
@@ -88,16 +90,6 @@ def resume(folder: Path, config: Config) -> Path:
     return folder
 
 
-def without_initial_weights(config: Config) -> Config:
-    """The config with no file or download of first weights: a checkpoint holds all of them."""
-    copy: dict[str, object] = json.loads(json.dumps(config))
-    encoders = copy["encoder"]
-    if isinstance(encoders, dict):
-        for arguments in encoders.values():
-            arguments |= {name: None for name in ("weights", "vectors") if name in arguments}
-    return copy
-
-
 @contextmanager
 def _process(settings: RunSettings) -> Iterator[tuple[Compute, Peers, StopFlag]]:
     """Where this process computes, with whom, and whether a signal has asked it to stop."""
@@ -128,14 +120,15 @@ def prepare(parts: Parts, folder: Path, compute: Compute, peers: Peers, stop: St
     if trainer.channels_last:
         parts.model.to(memory_format=torch.channels_last)
     parts.model.to(compute.device)
-    rows = len(source.splits["train"])
-    steps_per_epoch = max(1, rows // trainer.batch_size + (rows % trainer.batch_size > 1))
+    plan = build_plan(parts.config, parts.data)
+    steps_per_epoch = batch_count(plan.rows, trainer.batch_size)
     total = min(trainer.epochs * steps_per_epoch, trainer.max_steps or sys.maxsize)
     state = TrainState(
         parts.model,
         build_optimizer(parts.config, parts.model),
         MovingAverage(parts.model, trainer.ema_decay) if trainer.ema_decay else None,
         torch.amp.GradScaler(compute.device.type) if compute.precision == "fp16" else None,
+        calibrated=parts.task if isinstance(parts.task, Calibrated) else None,
     )
     facts = {**environment(compute, peers), "data": source.fingerprint(), "total_steps": total}
     saved_step = -1
@@ -143,11 +136,13 @@ def prepare(parts: Parts, folder: Path, compute: Compute, peers: Peers, stop: St
         saved_step = _restore(state, folder, facts, settings, peers)
     parameters = parameter_counts(parts.model)
     if peers.first:
-        classes = [name for target in parts.data.spec.targets.values() for name in target.classes]
+        targets = [target.summary() for target in parts.data.spec.targets.values()]
         counts = {split: len(rows) for split, rows in source.splits.items()}
-        for note in source.notes:
+        for note in (*source.notes, *parts.data.notes):
             say(f"note: {note}")
-        say(data_summary(counts, parts.data.missing(), origin=source.split_origin, classes=classes))
+        say(data_summary(counts, parts.data.missing(), origin=source.split_origin, targets=targets))
+        if parts.data.stores:
+            say(summary(parts.data.stores))
         say(model_summary(parameters))
         say(
             f"train: {total} steps of {trainer.batch_size} rows on {compute.device}, {compute.precision}, "
@@ -157,6 +152,7 @@ def prepare(parts: Parts, folder: Path, compute: Compute, peers: Peers, stop: St
         folder=folder,
         settings=settings,
         data=parts.data,
+        plan=plan,
         task=parts.task,
         state=state,
         schedule=build_schedule(parts.config, total),
@@ -213,8 +209,9 @@ def _finish(run: Run) -> None:
     """Tests the best weights, once."""
     progress = run.state.progress
     best = progress.step if progress.best_step is None else progress.best_step
-    weights = checkpoint.at_step(run.folder / "checkpoints", best).tensors
-    load_weights(run.state.model, weights["model" if run.state.average is None else "ema"])
+    saved = checkpoint.at_step(run.folder / "checkpoints", best)
+    load_weights(run.state.model, saved.tensors["model" if run.state.average is None else "ema"])
+    restore_calibration(run.task, saved.values)
     run.state.average = None
     split = "test" if "test" in run.data.source.splits else "val"
     results = score(run, split)
@@ -242,9 +239,12 @@ def _finish(run: Run) -> None:
 
 
 def prediction_columns(data: Data, task: Task, results: Results) -> Mapping[str, Sequence[object]]:
-    """The columns of a predictions file: id, the target as written, then what the task adds."""
-    source, target = data.source, task.target
+    """The columns of a predictions file: id, the targets as written, then what the task adds."""
+    source = data.source
     row_of = {name: row for row, name in enumerate(source.ids)}
-    known = target in source.targets
-    truth = [(source.target(row_of[name], target) if known else None) or "" for name in results.ids]
-    return {"id": results.ids, **({target: truth} if known else {}), **task.table(results)}
+    truth = {
+        target: [source.target(row_of[name], target) or "" for name in results.ids]
+        for target in task.targets
+        if target in source.targets
+    }
+    return {"id": results.ids, **truth, **task.table(results)}

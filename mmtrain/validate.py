@@ -69,7 +69,7 @@ def validate(config: Mapping[str, object], config_dir: Path | None = None) -> li
 
 
 def _components(config: Mapping[str, object], parts: list[str]) -> Iterator[tuple[str, dict[str, object]]]:
-    """The nodes that name a class, nested ones included; of encoders and readers only those that `modalities` uses."""
+    """The nodes that name a class, nested ones included; of the groups by name only those that `modalities` uses."""
     for part in parts:
         node = config.get(part)
         if part in compose.BY_NAME and isinstance(node, dict):

@@ -10,8 +10,9 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from mmtrain import seeding
-from mmtrain.contracts import Batch, Signal, Target
+from mmtrain.contracts import Batch, Signal
 from mmtrain.data.dataset import Data
+from mmtrain.rows import joined_targets
 
 
 def plain(
@@ -49,11 +50,10 @@ def plain_batch(data: Data, rows: Sequence[int], device: torch.device) -> Batch:
         else:
             stacked, mask = torch.stack(values), torch.ones(len(rows), 1, dtype=torch.bool)
         signals[name] = Signal(stacked.to(device), mask.to(device))
-    labels = [data.targets["label"].encode(data.source.target(row, "label") or "") for row in rows]
-    everyone = torch.ones(len(rows), dtype=torch.bool, device=device)
+    labels = joined_targets([data.targets["label"].encode(data.source.target(row, "label") or "") for row in rows])
     return Batch(
         signals=signals,
-        targets={"label": Target(torch.tensor(labels, device=device), everyone)},
+        targets={"label": labels.each(lambda tensor: tensor.to(device))},
         ids=[data.source.ids[row] for row in rows],
         keys=torch.zeros(0),
         weight=torch.zeros(0),

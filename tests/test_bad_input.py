@@ -10,6 +10,7 @@ import functools
 import io
 import json
 import os
+import re
 import shutil
 import struct
 import sys
@@ -421,7 +422,7 @@ def test_damaged_files_can_be_left_out_and_are_listed(train, part):
     """The rows count for nothing, the others train: at least two are left of eight."""
     bad_rows(part, first=1)
 
-    code, out, _ = train("on_bad_sample=skip")
+    code, out, _ = train("on_bad_sample=skip", "max_bad_fraction=0.8")
 
     assert code == 0
     for row, name in enumerate(part, 1):
@@ -440,13 +441,111 @@ def test_an_evaluation_counts_the_rows_that_could_be_read(train):
     image[8] = image[11] = "bad.png"
     write(image=image)
 
-    code, out, _ = train("on_bad_sample=skip")
+    code, out, _ = train("on_bad_sample=skip", "max_bad_fraction=0.8")
 
     evaluations = [row for row in read_rows(only_run()) if row["kind"] == "evaluation"]
     assert code == 0
     assert [row["rows"] for row in evaluations] == [1, 1, 1]
     assert "skipped 9: t.csv:10 (bad.png): the file is empty" in out
     assert "skipped 12: t.csv:13 (bad.png): the file is empty" in out
+
+
+@pytest.mark.parametrize(("row", "split", "rows"), [(2, "train", 8), (9, "val", 2)])
+def test_more_bad_rows_than_allowed_end_the_run(mmtrain, train, row, split, rows):
+    """One row is more than a hundredth of either split; an evaluation holds to the same bound."""
+    Path("bad.png").write_bytes(b"")
+    write(image=["bad.png" if number == row else "0.png" for number in range(ROWS)])
+    bound = "more than `max_bad_fraction` (=0.01) lets pass"
+    told = f"1 of {rows} rows of {split} could not be read, {bound}: t.csv:{row + 2} (bad.png): the file is empty"
+
+    code, _, err = train("on_bad_sample=skip")
+    assert code == 3
+    assert told in err
+
+    assert train("on_bad_sample=skip", f"max_bad_fraction={1 / rows}")[0] == 0
+    code, _, err = mmtrain("evaluate", "last", f"split={split}", "max_bad_fraction=0.01")
+    assert code == 3
+    assert told in err
+
+
+@pytest.mark.parametrize(
+    ("bad", "options", "code"),
+    [
+        ([2, 9, 12], [], 3),
+        ([2, 9, 12], ["on_bad_sample=skip"], 3),
+        ([2, 9], ["on_bad_sample=skip", "max_bad_fraction=0.5"], 0),
+        ([], [], 0),
+    ],
+    ids=["error", "skip", "within the bound", "none"],
+)
+def test_check_ends_as_training_would(mmtrain, train, bad, options, code):
+    """It reads every row, so it names all that are bad; training stops at the first or beyond the bound."""
+    Path("bad.png").write_bytes(b"")
+    write(image=["bad.png" if number in bad else "0.png" for number in range(1, ROWS + 1)])
+
+    found, out, err = mmtrain("check", *TINY, *options)
+
+    assert found == train(*options)[0] == code
+    assert re.search(rf"read: 12 of 12 rows in \d+s, {len(bad)} bad", out)
+    assert "a step of 4 rows takes " in out
+    if code and not options:
+        assert [f"t.csv:{row + 1} (bad.png)" in err for row in bad] == [True] * 3
+        assert "3 of 12 rows cannot be read; mend the files, or leave such rows out" in err
+
+
+def test_check_loads_weights_from_files_and_no_others(mmtrain):
+    """A file that is not there would end training; a download is not waited for."""
+    write()
+    resnet = (*(word for word in TINY if not word.startswith("encoder.image")), "encoder/image=resnet18")
+
+    code, _, err = mmtrain("check", *resnet, "encoder.image.weights=gone.pth")
+
+    assert code == 2
+    assert "`encoder.image.weights`: no file 'gone.pth'" in err
+    assert mmtrain("check", *resnet, "encoder.image.weights=IMAGENET1K_V1")[0] == 0
+
+
+def test_check_reads_as_many_rows_as_it_is_told(mmtrain):
+    """Of twelve rows the first, fifth and ninth: the damaged second one is not met."""
+    Path("bad.png").write_bytes(b"")
+    write(image=["0.png", "bad.png", *["0.png"] * 10])
+
+    code, out, _ = mmtrain("check", *TINY, "sample=3")
+
+    assert code == 0
+    assert "read: 3 of 12 rows" in out
+    assert out.rstrip().endswith("dataset=table")
+
+
+def test_check_writes_a_page_of_a_chinese_table(mmtrain):
+    """Labels and sentences are on it as they are in the table."""
+    write(text=["红色的鱼", "蓝色的鱼"] * 6, label=["红", "蓝"] * 6)
+
+    code, _, _ = mmtrain("check", *TINY, "html=data.html")
+
+    html = Path("data.html").read_text(encoding="utf-8")
+    assert code == 0
+    assert html.count("<bdi>红色的鱼</bdi>") == html.count("<h3><bdi>红</bdi></h3>") == 4
+    assert "label</bdi>: 2 classes" in html
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("sample=0", "`sample=0`: expected a number of rows, at least 1."),
+        ("sample=few", "`sample=few`: expected a number of rows"),
+        ("html=nowhere/data.html", "`html=nowhere/data.html`: no folder nowhere"),
+    ],
+)
+def test_check_refuses_an_option_of_its_own_beside_the_others(mmtrain, option, said):
+    """All faults of a command line come at once."""
+    write()
+
+    code, _, err = mmtrain("check", *TINY, option, "trainer.epochs=0")
+
+    assert code == 2
+    assert said in err
+    assert "`trainer.epochs`" in err
 
 
 def test_a_split_of_which_nothing_can_be_read_is_an_error(train):

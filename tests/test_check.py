@@ -293,14 +293,13 @@ def test_the_environment_is_not_copied_into_a_config(monkeypatch):
 
 def test_every_setting_has_a_line_in_the_shipped_yaml_and_the_reverse():
     """A setting that no file lists would be unknown to users; a line that no setting reads would do nothing."""
-    from dataclasses import fields
+    from dataclasses import asdict, fields
 
-    from mmtrain.settings import RunSettings, TrainerSettings
+    from mmtrain.settings import RunSettings, TechniqueSettings, TrainerSettings
 
-    trainer = yaml.safe_load((paths.config_dir() / "trainer" / "default.yaml").read_text(encoding="utf-8"))
+    typed = {"trainer": TrainerSettings, "technique": TechniqueSettings}
+    for group, settings in typed.items():
+        written = yaml.safe_load((paths.config_dir() / group / "default.yaml").read_text(encoding="utf-8"))
+        assert written == asdict(settings())
     root = yaml.safe_load((paths.config_dir() / "train.yaml").read_text(encoding="utf-8"))
-    written = TrainerSettings()
-
-    assert {name: getattr(written, name) for name in trainer} == trainer
-    assert set(trainer) == {field.name for field in fields(TrainerSettings)}
-    assert set(root) - {"defaults", "hydra"} == {field.name for field in fields(RunSettings)} - {"trainer"}
+    assert set(root) - {"defaults", "hydra"} == {field.name for field in fields(RunSettings)} - set(typed)

@@ -216,7 +216,8 @@ def test_a_fault_in_one_value_of_a_sweep_is_told_before_the_first_job(trained, c
 
 
 def test_check_says_ok_or_every_fault(capsys):
-    assert main(["check", "fusion=sum", "debug=fast"]) == 0
+    rows = [f"dataset.{split}_rows=72" for split in ("train", "val", "test")]
+    assert main(["check", "fusion=sum", "debug=fast", *rows]) == 0
     assert "fusion=sum" in capsys.readouterr().out
 
     assert main(["check", "fusion=sumn", "trainer.epochs=0", "-m", "seed=0,1"]) == 2

@@ -13,8 +13,8 @@ from mmtrain import loop
 from mmtrain.contracts import Batch
 from mmtrain.data.plan import uniform
 from mmtrain.errors import NonFiniteError
+from mmtrain.layers import LinearHead
 from mmtrain.run import Run
-from mmtrain.tasks.classification import ClassificationHead
 from tests import tiny
 
 NO_BATCH_STATISTICS = ("encoder/image=conv2", "encoder/audio=mel_cnn")
@@ -113,10 +113,10 @@ def test_a_score_that_is_nan_is_never_the_best(tmp_path: Path, monkeypatch: pyte
 
 def poison(monkeypatch: pytest.MonkeyPatch, calls: set[int]) -> None:
     """Turns the first output of some training calls of the head into nan."""
-    real = ClassificationHead.forward
+    real = LinearHead.forward
     count = 0
 
-    def forward(self: ClassificationHead, fused: object) -> Tensor:
+    def forward(self: LinearHead, fused: object) -> Tensor:
         nonlocal count
         outputs = real(self, fused)  # type: ignore[arg-type]
         if not self.training:
@@ -126,7 +126,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, calls: set[int]) -> None:
             torch.where(torch.arange(len(outputs)).unsqueeze(1) == 0, torch.nan, outputs) if count in calls else outputs
         )
 
-    monkeypatch.setattr(ClassificationHead, "forward", forward)
+    monkeypatch.setattr(LinearHead, "forward", forward)
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_weights_move(

@@ -121,3 +121,15 @@ def test_a_shared_encoder_is_one_module() -> None:
     assert list(net.encoders) == ["a"]
     assert parameter_counts(net)["encoder a"] == sum(p.numel() for p in encoder.parameters())
     assert net.eval()(batch({"a": [True, True], "b": [True, True]})).shape == (2, 2)
+
+
+def test_a_null_token_stands_for_an_absent_modality() -> None:
+    """One real token, the learned one, whatever the absent signal holds; present rows keep their own."""
+    torch.manual_seed(0)
+    net = MultimodalModel({"a": Probe()}, ConcatFusion(("a",), 8), Head(), width=8, null_tokens=True).eval()
+    plain, dirty = (net.encode(batch({"a": [True, False]}, fill)) for fill in (0.0, torch.nan))
+
+    assert plain["a"].mask.tolist() == [[True], [True]]
+    assert torch.equal(plain["a"].values[1, 0], net.null_tokens[0])
+    assert not torch.equal(plain["a"].values[0, 0], net.null_tokens[0])
+    assert torch.equal(plain["a"].values, dirty["a"].values)

@@ -14,8 +14,9 @@ import torch
 
 from mmtrain import compose, page, training
 from mmtrain.charts import line_chart, thinned, ticks
-from mmtrain.contracts import Results, Target
+from mmtrain.contracts import Results
 from mmtrain.data.dataset import Data
+from mmtrain.target import Target
 from mmtrain.tasks.classification import Classification
 from tests import tiny
 
@@ -189,7 +190,7 @@ def write(
     values = torch.tensor(truth)
     target = Target(values, torch.ones(len(values), dtype=torch.bool))
     outputs = torch.nn.functional.one_hot(torch.tensor(predicted), 4).float()
-    results = Results([str(number) for number in range(len(values))], outputs, target, float("nan"))
+    results = Results([str(number) for number in range(len(values))], outputs, {"label": target}, float("nan"))
     return page.write(folder, data=data, task=task, results=results, parameters={}, split=split, best_step=1)
 
 

@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from mmtrain import loop, training
+from mmtrain.data.builtin import BuiltinSource
 from mmtrain.errors import CheckpointError, ConfigError, DataError, Stopped
 from mmtrain.run import Run
 from mmtrain.trained import read_config, require_open_end
@@ -99,6 +100,33 @@ def test_a_resumed_run_that_is_killed_again_ends_the_same(
                 tiny.train(tmp_path, *HARD) if step == 1 else resumed(only_run(tmp_path))
 
     tiny.assert_same_end(resumed(only_run(tmp_path)), whole, LAST)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("plan=balanced", "augment/text=word_dropout", "augment/image=trivial", "augment/audio=standard"),
+        ("plan=bucketed", "plan.window=2"),
+        ("plan=sharded", "plan.window=20"),
+    ],
+    ids=["balanced, augmented", "bucketed", "sharded"],
+)
+def test_every_order_and_every_augmentation_can_be_resumed_within_an_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Path, options: tuple[str, ...]
+) -> None:
+    """Killed in the second epoch and resumed with worker processes, a run ends as the one that nobody stopped."""
+    shards = property(lambda source: [range(start, len(source.ids), 3) for start in range(3)])
+    monkeypatch.setattr(BuiltinSource, "shards", shards, raising=False)
+    options += ("trainer.save_every_steps=5",)
+    planned = tiny.train(tmp_path / "planned", *options)
+    with monkeypatch.context() as patch:
+        kill_after(patch, 6)
+        with pytest.raises(Killed):
+            tiny.train(tmp_path, *options)
+    folder = resumed(only_run(tmp_path), "trainer.num_workers=2")
+
+    tiny.assert_same_end(folder, planned, LAST)
+    assert tiny.rows(folder) != tiny.rows(whole)
 
 
 def test_workers_do_not_change_the_run(tmp_path: Path, whole: Path) -> None:

@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 
 import pytest
 import torch
 from torch import nn
 
+from mmtrain.contracts import Results
 from mmtrain.errors import CheckpointError
 from mmtrain.optim import MovingAverage, adamw, parameter_groups
 from mmtrain.state import Progress, TrainState
+
+
+class Tuned:
+    """A task with one threshold, which is the number of results it was shown."""
+
+    def __init__(self) -> None:
+        self.threshold = 0.5
+
+    def calibrate(self, results: Results) -> None:
+        self.threshold = float(len(results.ids))
+
+    def calibration(self) -> dict[str, list[float]]:
+        return {"threshold": [self.threshold]}
+
+    def restore(self, calibration: Mapping[str, Sequence[float]]) -> None:
+        if set(calibration) != {"threshold"}:
+            raise ValueError("expected `threshold`")
+        (self.threshold,) = calibration["threshold"]
 
 
 def trained(steps: int) -> TrainState:
@@ -19,9 +39,14 @@ def trained(steps: int) -> TrainState:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
     state = TrainState(
-        model, adamw(parameter_groups(model)), MovingAverage(model, 0.9), torch.amp.GradScaler("cpu", init_scale=64.0)
+        model,
+        adamw(parameter_groups(model)),
+        MovingAverage(model, 0.9),
+        torch.amp.GradScaler("cpu", init_scale=64.0),
+        calibrated=Tuned(),
     )
     assert state.scaler is not None
+    assert state.calibrated is not None
     for step in range(steps):
         data = torch.randn(5, 3, generator=torch.Generator().manual_seed(step))
         torch.autograd.backward(state.scaler.scale(model(data).square().sum()))
@@ -30,6 +55,7 @@ def trained(steps: int) -> TrainState:
         state.optimizer.zero_grad()
         state.average.update(model)
         state.progress.step += 1
+        state.calibrated.calibrate(Results(["a", "b"], torch.zeros(2), {}, 0.0))
     return state
 
 
@@ -61,6 +87,7 @@ def test_every_field_of_the_state_is_saved() -> None:
         "average": (files["ema"], values["average_updates"]),
         "scaler": values["scaler"],
         "progress": values["progress"],
+        "calibrated": values["calibration"],
     }
 
     assert {field.name for field in fields(TrainState)} == set(carried)
@@ -76,6 +103,18 @@ def test_weights_of_another_shape_are_named_with_both_shapes() -> None:
 
     with pytest.raises(CheckpointError, match=r"`0\.weight` is \[7, 3\] in the checkpoint but \[4, 3\]"):
         other.load(tensors, saved.values())
+
+
+@pytest.mark.parametrize(
+    ("calibration", "message"),
+    [(None, "lists of finite numbers"), ({"threshold": [float("nan")]}, "finite"), ({"other": [1.0]}, "expected `thr")],
+)
+def test_what_no_validation_can_have_decided_is_refused(calibration: object, message: str) -> None:
+    """The checkpoint may come from a stranger."""
+    saved, other = trained(1), trained(0)
+
+    with pytest.raises(CheckpointError, match=message):
+        other.load(saved.tensors(), saved.values() | {"calibration": calibration})
 
 
 def test_a_missing_tensor_is_named() -> None:

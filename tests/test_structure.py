@@ -17,14 +17,28 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "mmtrain"
 
 LAYERS = (
+    {"target"},
     {"charts", "contracts", "errors", "interrupt", "profiling", "record", "report", "seeding", "suggest", "weights"},
-    {"arguments", "device", "layers", "nonfinite", "optim", "paths", "peers", "protocols", "runlock", "settings"},
-    {"runfolder", "signatures", "spectrogram", "trust"},
-    {"data", "encoders", "fusion", "tasks"},
-    {"compose", "evaluation", "model", "page", "state"},
-    {"build", "checkpoint", "run", "validate"},
-    {"check", "jobs", "loop"},
-    {"training"},
+    {
+        "arguments",
+        "blocks",
+        "device",
+        "layers",
+        "optim",
+        "paths",
+        "peers",
+        "protocols",
+        "rows",
+        "runlock",
+        "settings",
+        "tokenizer",
+    },
+    {"nonfinite", "runfolder", "signatures", "specaugment", "spectrogram", "trust"},
+    {"data", "encoders", "fusion", "tasks", "techniques"},
+    {"compose", "evaluation", "model", "page", "state", "survey", "task_tree"},
+    {"build", "checkpoint", "datapage", "run", "validate"},
+    {"check", "jobs", "loop", "strategies"},
+    {"rehearsal", "training"},
     {"trained"},
     {"api", "commands"},
     {"cli"},
@@ -41,8 +55,9 @@ MODULES = {
 HYDRA = {"build", "check", "cli", "compose", "jobs"}
 """Where objects of Hydra and OmegaConf live; what leaves these modules is plain."""
 
-CATCHES_ALL = {"cli": 1, "jobs": 1, "signatures": 1}
-"""The borders: an error becomes a line and a code, a job of a sweep ends alone, the user's own module is imported."""
+CATCHES_ALL = {"cli": 1, "data.subwords": 1, "jobs": 1, "signatures": 1}
+"""The borders: an error becomes a line and a code, a library raises bare Exception only, a job of a sweep ends alone,
+the user's own module is imported."""
 
 UNIX_ONLY = {"crypt", "fcntl", "grp", "posix", "pty", "pwd", "readline", "resource", "syslog", "termios", "tty"}
 

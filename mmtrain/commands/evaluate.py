@@ -15,6 +15,7 @@ OPTIONS = {
     "output": "also write the predictions of every row into this .csv or .jsonl file",
     "device": "auto, cpu, cuda, cuda:1 or mps; the run's own where it is not given",
     "on_bad_sample": "error or skip (list it) at a cell that cannot be read; the run's own where it is not given",
+    "max_bad_fraction": "with skip: the share of the split's rows that may be bad; the run's own where it is not given",
     "dataset.path": "the table, where it lies elsewhere now",
     "dataset.data_root": "the folder of the media files, where they lie elsewhere now",
     "output_dir": "where `last` is looked up; outputs where it is not given",

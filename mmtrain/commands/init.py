@@ -15,6 +15,7 @@ from mmtrain.report import say
 
 OPTIONS = {
     "target": "the column to learn; `label` where it is not given and there is one",
+    "encoding": "that of the table, such as gb18030; UTF-8 where it is not given",
     "out": "the file to write, DIR/dataset/NAME.yaml; nothing is written where it is not given",
     "data_root": "the folder that media paths are relative to; the folder of the table where it is not given",
 }
@@ -32,7 +33,7 @@ def run(arguments: list[str]) -> None:
     out = Path(given["out"]) if "out" in given else None
     if out is not None:
         _refuse(out)
-    table = manifest.read(Path(given["table"]))
+    table = manifest.read(Path(given["table"]), given.get("encoding", "utf-8"))
     root = Path(given.get("data_root", table.folder))
     if not root.is_dir():
         raise DataError(f"no folder {root}; check `data_root`.")
@@ -46,7 +47,11 @@ def run(arguments: list[str]) -> None:
         return
     line = f"--config-dir {out.parent.parent} dataset={out.stem}"
     text = table_config(
-        found, path=given["table"], data_root=given.get("data_root"), task=task, command=f"mmtrain {line}"
+        found,
+        path=given["table"],
+        read={name: given[name] for name in ("encoding", "data_root") if name in given},
+        task=task,
+        command=f"mmtrain {line}",
     )
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

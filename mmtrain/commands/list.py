@@ -9,7 +9,7 @@ import yaml
 from mmtrain import arguments, compose
 from mmtrain.errors import ConfigError
 from mmtrain.report import say
-from mmtrain.settings import TrainerSettings
+from mmtrain.settings import TechniqueSettings, TrainerSettings
 from mmtrain.signatures import REQUIRED, Argument, described, locate
 from mmtrain.signatures import arguments as accepted
 from mmtrain.suggest import did_you_mean
@@ -36,6 +36,7 @@ def run(words: list[str]) -> None:
             file = compose.option_file(group, name, config_dir)
             say(f"  {name.ljust(width)}  {_header(file)}".rstrip() if file else "")
             if wanted and file:
+                _say_facts(group, file)
                 _say_arguments(file)
 
 
@@ -48,6 +49,15 @@ def _header(file: Path) -> str:
         if text and not text.startswith("@"):
             return text
     return ""
+
+
+def _say_facts(group: str, file: Path) -> None:
+    """What only building it tells."""
+    node = yaml.safe_load(file.read_text(encoding="utf-8"))
+    if group == "fusion" and isinstance(node, dict) and "_target_" in node:
+        from mmtrain.strategies import facts  # torch takes seconds to import
+
+        say(f"      {facts(node)}")
 
 
 def _say_arguments(file: Path) -> None:
@@ -63,7 +73,8 @@ def _say_arguments(file: Path) -> None:
             say(f"      {error}")
             return
     else:
-        known = accepted(TrainerSettings) if file.parent.name == "trainer" else None
+        typed = {"trainer": TrainerSettings, "technique": TechniqueSettings}.get(file.parent.name)
+        known = accepted(typed) if typed else None
     width = max(map(len, known or ()), default=0)
     for name, argument in (known or {}).items():
         say(f"      {name.ljust(width)}  {described(argument.hint)}{_default(name, node, argument)}")

@@ -12,8 +12,9 @@ from mmtrain.report import say
 from mmtrain.trained import open_run
 
 OPTIONS = {
-    "input": "a .csv, .tsv or .jsonl table with the columns of the modalities; one left out counts as missing",
+    "input": "a table of any form that dataset.path takes; a column of a modality that is left out counts as missing",
     "output": "a .csv or .jsonl file; predictions/<name of the input>.csv in the run where it is not given",
+    "encoding": "that of the input, such as gb18030; UTF-8 where it is not given",
     "data_root": "the folder that media paths are relative to; the folder of the table where it is not given",
     "checkpoint": "best (by validation; the default), last, or the number of a step that was kept",
     "device": "auto, cpu, cuda, cuda:1 or mps; the run's own where it is not given",
@@ -34,7 +35,8 @@ def run(arguments: list[str]) -> None:
         kinds=trained.kinds,
         columns=trained.columns,
         data_root=given.get("data_root"),
-        target=trained.task.target,
+        targets=trained.task.targets,
+        encoding=given.get("encoding", "utf-8"),
     )
     for note in source.notes:
         say(f"note: {note}")

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from mmtrain.contracts import Batch, DataSpec, Signal, SignalSpec
-from mmtrain.data.targets import target_reader
+from mmtrain.rows import joined_targets
+from mmtrain.target import Target
 
 
 class Sample(NamedTuple):
@@ -18,7 +19,7 @@ class Sample(NamedTuple):
 
     id: str
     values: Mapping[str, Tensor | None]  # by modality; None: the row lacks it
-    targets: Mapping[str, int | None]  # by target; None: the row lacks it
+    targets: Mapping[str, Target]  # of one row each
     key: int
     weight: float = 1.0
     skipped: str | None = None  # why the row counts for nothing, where it could not be read
@@ -34,10 +35,7 @@ def collate(samples: Sequence[Sample], spec: DataSpec) -> Batch:
         rows[name] = None if len(present) == len(column) else torch.tensor(present, dtype=torch.int64)
     return Batch(
         signals=signals,
-        targets={
-            name: target_reader(target.kind, name).collate([sample.targets[name] for sample in samples])
-            for name, target in spec.targets.items()
-        },
+        targets={name: joined_targets([sample.targets[name] for sample in samples]) for name in spec.targets},
         ids=[sample.id for sample in samples],
         keys=torch.tensor([sample.key for sample in samples], dtype=torch.int64),
         weight=torch.tensor([sample.weight for sample in samples], dtype=torch.float32),

@@ -97,11 +97,9 @@ def modalities(
 def _guess(table: Manifest, others: set[str]) -> dict[str, str]:
     kinds = {}
     for name, cells in table.columns.items():
-        kind = kind_of(name)
-        if (
-            kind in _GUESSED
-            and name not in others
-            and (kind == name or kind == "text" or any(map(_FILE.search, cells)))
-        ):
+        told = table.kinds.get(name)  # where the form of the table says it
+        kind = told or kind_of(name)
+        by_name = kind in _GUESSED and (kind in (name, "text") or any(map(_FILE.search, cells)))
+        if kind and name not in others and (told or by_name):
             kinds[name] = kind
     return kinds

@@ -19,12 +19,16 @@ from mmtrain.data.fitting import (
     fit_signal,
     fit_target,
     listed,
-    make_target,
+    read_or_none,
     refuse_unknown,
+    require_target,
+    require_targets,
 )
-from mmtrain.data.targets import TargetReader, target_reader
+from mmtrain.data.store import Store
+from mmtrain.data.targets.kinds import TargetReader
 from mmtrain.errors import CheckpointError, DataError
-from mmtrain.protocols import Augment, DataSource, Reader
+from mmtrain.protocols import Augment, DataSource, Reader, Varying
+from mmtrain.target import Target
 
 OnBadSample = Literal["error", "skip"]
 
@@ -40,6 +44,8 @@ class Data:
         spec: What encoders, heads and task are built from.
         on_bad_sample: `error` ends the run at a cell that cannot be read, `skip` gives its row weight 0 and lists it.
         augments: By modality, what changes its training samples; a modality left out is not changed.
+        notes: What a person should know of the targets: cells left out, tags without rows.
+        stores: By modality, where decoded samples are kept; one left out is decoded each time.
     """
 
     source: DataSource
@@ -48,6 +54,8 @@ class Data:
     spec: DataSpec
     on_bad_sample: OnBadSample = "error"
     augments: Mapping[str, Augment] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    stores: Mapping[str, Store] = field(default_factory=dict)
 
     @classmethod
     def prepare(
@@ -56,7 +64,7 @@ class Data:
         *,
         readers: Mapping[str, ReaderFactory],
         modalities: Sequence[str] | None,
-        target_kinds: Mapping[str, str],
+        targets: Mapping[str, TargetReader],
         on_bad_sample: OnBadSample = "error",
         augments: Mapping[str, AugmentFactory] | None = None,
     ) -> Data:
@@ -66,7 +74,7 @@ class Data:
             source: The rows.
             readers: A factory of a reader for each modality in use.
             modalities: Those to use, in order; None: all that the source has.
-            target_kinds: The kind of each target to read, by name.
+            targets: A reader for each target to read, by name; a row may lack some of them, and not all.
             on_bad_sample: As in the class.
             augments: A factory for each modality whose training samples are to be changed.
 
@@ -79,11 +87,28 @@ class Data:
         if not train:
             raise DataError(f"no training rows; the splits are {', '.join(source.splits)} ({source.split_origin}).")
         built = {name: build_reader(source, readers, name) for name in names}
-        signals = {name: fit_signal(source, reader, name, train) for name, reader in built.items()}
-        targets = {name: make_target(source, kind, name) for name, kind in target_kinds.items()}
-        target_specs = {name: fit_target(source, reader, name, train) for name, reader in targets.items()}
-        spec = DataSpec(signals, target_specs, dict(source.ceilings))
-        return cls(source, built, targets, spec, on_bad_sample, _built(augments, spec))
+        for name in targets:
+            require_target(source, name)
+        signals, learned, faults = {}, {}, []  # faults: of all columns, before the first is told
+        for name, reader in built.items():
+            try:
+                signals[name] = fit_signal(source, reader, name, train)
+            except DataError as error:
+                faults.append(str(error))
+        try:
+            require_targets(source, list(targets))
+        except DataError as error:
+            faults.append(str(error))
+        for name, target in targets.items():
+            try:
+                learned[name] = fit_target(source, target, name, skip=on_bad_sample == "skip")
+            except DataError as error:
+                faults.append(str(error))
+        if faults:
+            raise DataError("\n".join(faults))
+        spec = DataSpec(signals, {name: found for name, (found, _) in learned.items()}, dict(source.ceilings))
+        notes = [note for _, told in learned.values() for note in told]
+        return cls(source, built, targets, spec, on_bad_sample, _built(augments, spec), notes)
 
     @classmethod
     def restore(
@@ -91,6 +116,7 @@ class Data:
         source: DataSource,
         *,
         readers: Mapping[str, ReaderFactory],
+        targets: Mapping[str, TargetReader],
         spec: DataSpec,
         on_bad_sample: OnBadSample = "error",
         augments: Mapping[str, AugmentFactory] | None = None,
@@ -114,12 +140,15 @@ class Data:
                 built[name].restore(signal)
             except ValueError as error:
                 raise CheckpointError(f"the stored spec does not fit `reader.{name}`: {error}.") from None
-        targets = {name: target_reader(target.kind, name) for name, target in spec.targets.items()}
+        notes = []
         for name, reader in targets.items():
-            reader.restore(spec.targets[name])
+            try:
+                reader.restore(spec.targets[name])
+            except (KeyError, ValueError) as error:
+                raise CheckpointError(f"the stored spec does not fit the target `{name}`: {error}.") from None
             if name in source.targets:
-                refuse_unknown(source, reader, name)
-        return cls(source, built, targets, spec, on_bad_sample, _built(augments, spec))
+                notes += refuse_unknown(source, reader, name, skip=on_bad_sample == "skip")
+        return cls(source, built, targets, spec, on_bad_sample, _built(augments, spec), notes)
 
     def sample(self, draw: Draw, train: bool) -> Sample:
         """Reads one row, as in `samples`."""
@@ -151,7 +180,7 @@ class Data:
             else Sample(
                 self.source.ids[draw.row],
                 {name: column[place] for name, column in columns.items()},
-                {target: self._encode(draw.row, target) for target in self.spec.targets},
+                {target: self._target(draw, target, train) for target in self.spec.targets},
                 draw.key,
                 draw.weight,
             )
@@ -159,8 +188,9 @@ class Data:
         ]
 
     def _skipped(self, draw: Draw, reason: str) -> Sample:
-        nothing = dict.fromkeys(self.spec.signals), dict.fromkeys(self.spec.targets)
-        return Sample(self.source.ids[draw.row], *nothing, key=draw.key, weight=0.0, skipped=reason)
+        absent = {name: self.targets[name].absent() for name in self.spec.targets}
+        nothing = dict.fromkeys(self.spec.signals)
+        return Sample(self.source.ids[draw.row], nothing, absent, key=draw.key, weight=0.0, skipped=reason)
 
     def missing(self) -> dict[str, dict[str, float]]:
         """The share of rows, from 0 to 1, that lack each modality, by split."""
@@ -171,26 +201,53 @@ class Data:
         splits = self.source.splits.items()
         return {split: {name: share(rows, name) for name in self.spec.signals} for split, rows in splits}
 
+    def read(self, row: int, name: str) -> Tensor | None:
+        """One cell as the encoder gets it, not augmented; None where the row lacks the modality.
+
+        Raises:
+            DataError: It cannot be read.
+        """
+        return self._read(Draw(row, 0), name, train=False)
+
+    def decode(self, row: int, name: str) -> Tensor | None:
+        """What one cell holds, as its reader decodes it; None where the row lacks the modality.
+
+        Raises:
+            DataError: It cannot be decoded.
+        """
+        if not self._present(row, name):
+            return None
+        try:
+            cell = self.source.cell(row, name)
+            if cell is None:
+                return None
+            decode = self.readers[name].decode
+            return self.stores[name].decoded(cell, decode) if name in self.stores else decode(cell)
+        except (ValueError, OSError) as error:
+            raise DataError(f"{self.source.place(row, name)}: {error}") from None
+
     def _present(self, row: int, name: str) -> bool:
         return name in self.source.kinds and self.source.present(row, name)
 
     def _read(self, draw: Draw, name: str, train: bool) -> Tensor | None:
-        if not self._present(draw.row, name):
+        values = self.decode(draw.row, name)
+        if values is None:
             return None
         try:
-            cell = self.source.cell(draw.row, name)
-            if cell is None:
-                return None
-            values = self.readers[name].decode(cell)
-            if train and name in self.augments:
-                values = self.augments[name](values, seeding.key(draw.key, name))
-            return self.readers[name].finish(values)
-        except (ValueError, OSError) as error:
+            reader = self.readers[name]
+            if train:
+                key = seeding.key(draw.key, name)
+                values = reader.vary(values, key) if isinstance(reader, Varying) else values
+                values = self.augments[name](values, key) if name in self.augments else values
+            return reader.finish(values)
+        except ValueError as error:
             raise DataError(f"{self.source.place(draw.row, name)}: {error}") from None
 
-    def _encode(self, row: int, name: str) -> int | None:
-        value = self.source.target(row, name) if name in self.source.targets else None
-        return None if value is None else self.targets[name].encode(value)
+    def _target(self, draw: Draw, name: str, train: bool) -> Target:
+        reader = self.targets[name]
+        value = self.source.target(draw.row, name) if name in self.source.targets else None
+        read = None if value is None else read_or_none(reader, value, seeding.key(draw.key, name) if train else None)
+        return reader.absent() if read is None else read
 
 
 def _built(augments: Mapping[str, AugmentFactory] | None, spec: DataSpec) -> dict[str, Augment]:

@@ -1,44 +1,85 @@
-"""Looks for all media files of a table before anything slow starts."""
+"""Where the media of a column come from: files under a folder, or the table itself.
+
+All are looked for before anything slow starts, so that a missing one is told in seconds.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from array import array
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
-from mmtrain.data.manifest import Manifest
-from mmtrain.errors import DataError
-from mmtrain.paths import safe_size
+from mmtrain.paths import safe_read, safe_size
 
 LARGEST = 2**30  # bytes of a file: it is read whole
+_REMEMBERED = 100_000  # files whose size is kept, for tables that name each many times
+
+SUFFIXES = {
+    "image": ("jpg", "jpeg", "png", "webp", "bmp", "gif"),
+    "audio": ("wav", "flac", "ogg", "mp3"),
+    "video": ("mp4", "m4v", "mov", "mkv", "webm", "avi"),
+    "features": ("npy", "npz"),
+}
+"""How the names of files of each kind end."""
+_KINDS = {suffix: kind for kind, suffixes in SUFFIXES.items() for suffix in suffixes}
 
 
-def find_files(table: Manifest, columns: Iterable[str], root: Path) -> bytes:
-    """Checks that every cell of the columns is blank or names a file under `root`; opens none.
+def kind_by_suffix(path: str) -> str | None:
+    """The kind of modality that a file is by its name: `cats/1.PNG` is an image."""
+    return _KINDS.get(path.rpartition(".")[2].lower())
 
-    Returns:
-        SHA-256 over names and sizes.
 
-    Raises:
-        DataError: Some do not; tells how many and the first five.
+class Store(Protocol):
+    """The media of one column, by row."""
+
+    def look(self) -> tuple[dict[int, str], bytes]:
+        """Looks for the media of all rows; opens none.
+
+        Returns:
+            What is wrong, by row, and SHA-256 over the sizes, -1 where a row has none.
+        """
+
+    def read(self, row: int) -> bytes:
+        """The content.
+
+        Raises:
+            ValueError: It cannot be read, or is larger than LARGEST.
+        """
+
+
+class Files:
+    """Cells are paths of files; relative, and not to be left by them: `root`.
+
+    Args:
+        cells: One path a row; blank where the row has none.
+        root: The folder, resolved.
     """
-    digest, folders = hashlib.sha256(), set[str]()
-    for name in columns:
-        cells, sound = table.columns[name], set[str]()
+
+    def __init__(self, cells: Sequence[str], root: Path) -> None:
+        self.cells = cells
+        self.root = root
+
+    def look(self) -> tuple[dict[int, str], bytes]:
+        folders, known, sizes = set[str](), dict[str, int](), array("q")
         faults: dict[int, str] = {}
-        for row, cell in enumerate(cells):
-            if cell in sound or not cell.strip():
-                continue
-            try:
-                size = safe_size(root, cell, folders)
-                if size > LARGEST:
-                    raise ValueError(f"{cell[:80]!r} has {size / 2**30:.1f} GiB, more than 1 GiB")
-            except ValueError as error:
-                faults[row] = str(error)
-            else:
-                sound.add(cell)
-                digest.update(f"{name}\0{cell}\0{size}\0".encode())
-        if faults:
-            first = "; ".join(f"{table.line(row)}: {faults[row]}" for row in list(faults)[:5])
-            raise DataError(f"{table.name}: {len(faults):,} of {len(cells):,} rows have an unusable `{name}`: {first}.")
-    return digest.digest()
+        for row, cell in enumerate(self.cells):
+            size = known.get(cell)
+            if size is None:
+                size = -1
+                try:
+                    if cell.strip():
+                        size = safe_size(self.root, cell, folders)
+                    if size > LARGEST:
+                        raise ValueError(f"{cell[:80]!r} has {size / 2**30:.1f} GiB, more than 1 GiB")
+                except ValueError as error:
+                    faults[row] = str(error)
+                else:
+                    if len(known) < _REMEMBERED:
+                        known[cell] = size
+            sizes.append(size)
+        return faults, hashlib.sha256(sizes.tobytes()).digest()
+
+    def read(self, row: int) -> bytes:
+        return safe_read(self.root, self.cells[row], max_bytes=LARGEST)

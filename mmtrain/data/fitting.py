@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from torch import nn
 
-from mmtrain.contracts import Cell, SignalSpec, TargetSpec
-from mmtrain.data.targets import TargetReader, target_reader
+from mmtrain.contracts import Cell, SignalSpec
+from mmtrain.data.targets.classes import without_rows
+from mmtrain.data.targets.kinds import TargetReader
 from mmtrain.errors import ConfigError, DataError
 from mmtrain.protocols import Augment, DataSource, Reader
 from mmtrain.suggest import did_you_mean
+from mmtrain.target import Target, TargetSpec
 
 ReaderFactory = Callable[[str], Reader]
 AugmentFactory = Callable[[SignalSpec], Augment]
@@ -72,46 +74,117 @@ def fit_signal(source: DataSource, reader: Reader, name: str, train: Sequence[in
         raise DataError(f"{place}: {error}.") from None
 
 
-def make_target(source: DataSource, kind: str, name: str) -> TargetReader:
-    """The reader of a target that the source must have."""
+def require_target(source: DataSource, name: str) -> None:
+    """Raises a ConfigError where the source has no such target."""
     if name not in source.targets:
         hint = did_you_mean(name, source.targets)
         raise ConfigError(f"the task wants the target `{name}`; the data has {listed(source.targets)}.{hint}")
-    try:
-        return target_reader(kind, name)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
 
 
-def fit_target(source: DataSource, reader: TargetReader, name: str, train: Sequence[int]) -> TargetSpec:
-    """Lets a target's reader learn from the training rows; every labelled row must have a value it knows."""
+def require_targets(source: DataSource, names: Sequence[str]) -> None:
+    """Raises a DataError where a row that is to be learned from or judged has none of the targets."""
     labelled = [row for split, rows in source.splits.items() if split != PREDICT for row in rows]
-    blank = [row for row in labelled if source.target(row, name) is None]
+    blank = [row for row in labelled if all(source.target(row, name) is None for name in names)] if names else []
     if blank:
-        rows = f"{len(blank):,} of {len(labelled):,} rows have no `{name}`"
+        what = f"no `{names[0]}`" if len(names) == 1 else f"none of `{'`, `'.join(names)}`"
+        rows = f"{len(blank):,} of {len(labelled):,} rows have {what}"
         raise DataError(f"{rows}: {_places(source, blank)}; fill the cells in, or take the rows out of the table.")
+
+
+def fit_target(source: DataSource, reader: TargetReader, name: str, *, skip: bool) -> tuple[TargetSpec, list[str]]:
+    """Lets a target's reader learn from the training rows; every cell must be one that it can read.
+
+    Args:
+        source: The rows.
+        reader: Of the target's kind.
+        name: The target.
+        skip: Leaves a cell out that cannot be read, as if it were blank.
+
+    Returns:
+        What was learned, and notes: what was left out, tags that no row of a split has.
+    """
+    bad = _refused(source, name, reader.check)
+    notes = _told(source, name, bad, skip=skip)
+    train = [row for row in source.splits["train"] if row not in bad]
     try:
-        spec = reader.fit(value for row in train if (value := source.target(row, name)) is not None)
+        spec = reader.fit([value for row in train if (value := source.target(row, name)) is not None])
     except ValueError as error:
         raise DataError(f"{error}.") from None
-    refuse_unknown(source, reader, name)
-    return spec
+    notes += [*reader.remarks, *refuse_unknown(source, reader, name, skip=skip, known=bad)]
+    if spec.kind == "multilabel":
+        notes += _tags_without_rows(source, reader, spec)
+    return spec, notes
 
 
-def refuse_unknown(source: DataSource, reader: TargetReader, name: str) -> None:
-    """Raises a DataError where a row's target is none of those learned."""
-    unknown, message = [], ""
+def refuse_unknown(
+    source: DataSource, reader: TargetReader, name: str, *, skip: bool, known: Collection[int] = ()
+) -> list[str]:
+    """Raises a DataError where a row's target cannot be read or is none of those learned; a note with `skip`.
+
+    `known` are rows that have been told before.
+    """
+    bad = _refused(source, name, reader.encode)
+    return _told(source, name, {row: reason for row, reason in bad.items() if row not in known}, skip=skip)
+
+
+def _refused(source: DataSource, name: str, read: Callable[[str], object]) -> dict[int, str]:
+    """Rows whose cell a function refuses, with its reason."""
+    bad = {}
     for row in (row for rows in source.splits.values() for row in rows):
         value = source.target(row, name)
         try:
             if value is not None:
-                reader.encode(value)
+                read(value)
         except ValueError as error:
-            unknown.append(row)
-            message = message or str(error)
-    if unknown:
-        count = f"{len(unknown):,} such rows, none in training"
-        raise DataError(f"{_places(source, unknown)}: {message} {count}; mend the labels or add training rows.")
+            bad[row] = str(error)
+    return bad
+
+
+def _told(source: DataSource, name: str, bad: Mapping[int, str], *, skip: bool) -> list[str]:
+    if not bad:
+        return []
+    reason = f"{_places(source, list(bad))}: {next(iter(bad.values())).rstrip('.')}"
+    if skip:
+        return [f"{len(bad):,} rows count as having no `{name}`; {reason}"]
+    raise DataError(
+        f"{reason}. {len(bad):,} such rows; mend the cells, add training rows that have such a `{name}`, or leave the "
+        "cells out with `on_bad_sample=skip`."
+    )
+
+
+def _tags_without_rows(source: DataSource, reader: TargetReader, spec: TargetSpec) -> list[str]:
+    notes = []
+    for split, rows in source.splits.items():
+        cells = [value for row in rows if (value := source.target(row, spec.name)) is not None]
+        missing = without_rows(spec, [target for cell in cells if (target := read_or_none(reader, cell)) is not None])
+        if missing:
+            notes.append(f"no row of {split} has {missing}")
+    return notes
+
+
+def read_or_none(reader: TargetReader, value: str, key: int | None = None) -> Target | None:
+    """A cell that `on_bad_sample=skip` has let through counts as blank wherever it is read."""
+    try:
+        return reader.encode(value, key)
+    except ValueError:
+        return None
+
+
+def refuse_many(skipped: Mapping[str, str], rows: int, split: str, most: float) -> None:
+    """Raises a DataError where more rows of a split could not be read than a share `most` of them.
+
+    Args:
+        skipped: The reason by the id of each such row.
+        rows: All rows of the split.
+        split: Its name.
+        most: From 0 to 1.
+    """
+    if len(skipped) > most * rows:
+        first = "; ".join(reason.rstrip(".") for reason in list(skipped.values())[:5])
+        raise DataError(
+            f"{len(skipped):,} of {rows:,} rows of {split} could not be read, more than `max_bad_fraction` (={most:g}) "
+            f"lets pass: {first}; mend the files, or raise it."
+        )
 
 
 def _places(source: DataSource, rows: Sequence[int]) -> str:

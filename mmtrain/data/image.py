@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal
 
 import numpy as np
+import PIL
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
@@ -131,11 +132,18 @@ class ImageReader:
             else:
                 image = image.resize((width, height), Image.Resampling.BILINEAR)
         values = torch.from_numpy(np.array(image)).view(height, width, self.channels)  # [H,W,C] uint8
-        return values.permute(2, 0, 1)  # [C,H,W]
+        return values.permute(2, 0, 1).contiguous()  # [C,H,W]
 
     def finish(self, values: Tensor) -> Tensor:
         """The picture as floats: [C,H,W] uint8 -> float32, (value in 0..1 - `mean`) / `std`."""
-        return values.float().div_(255).sub_(self._mean).div_(self._std).contiguous()
+        return values.float().div_(255).sub_(self._mean).div_(self._std)
+
+    def recipe(self) -> str:
+        """Shape, ground and limits, and the version of Pillow."""
+        size = "x".join(map(str, (self.channels, *(self.size or ()))))
+        limits = f"at most {self.max_pixels} pixels, {self.max_bytes} bytes"
+        ground = f" on {self._ground}" if self.resize == "pad" else ""
+        return f"{size}, {self.resize}{ground}; {limits}; Pillow {PIL.__version__}"
 
     def _open(self, cell: Cell) -> Image.Image:
         """Reads the header only."""

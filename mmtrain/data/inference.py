@@ -15,7 +15,8 @@ from datetime import datetime
 from itertools import islice, pairwise
 from typing import Literal
 
-from mmtrain.data.media_kinds import kind_of_bytes, kind_of_suffix
+from mmtrain.data.files import kind_by_suffix
+from mmtrain.data.media_kinds import kind_of_bytes
 from mmtrain.data.splits import NAMES
 
 Role = Literal["media", "text", "number", "category", "tags", "id", "split", "fold", "group", "time", "other"]
@@ -132,7 +133,7 @@ def _media(values: Sequence[str], read: Callable[[str], bytes | None]) -> tuple[
     """(kind, why) of a column of files; the kind is "" where they are of no use; None where the cells name no files."""
     sampled = _spread(values, _SAMPLED_FILES)
     heads = {value: head for value in sampled if _like_path(value) and (head := read(value)) is not None}
-    by_suffix = Counter(kind for value in sampled if (kind := kind_of_suffix(value)))
+    by_suffix = Counter(kind for value in sampled if (kind := kind_by_suffix(value)))
     if not heads:
         if by_suffix.total() < 0.9 * len(sampled):
             return None

@@ -1,30 +1,24 @@
-"""Reads a table (CSV, TSV, JSON lines; UTF-8; or rows in Python) into columns of strings exactly as they were written.
-
-Nothing is guessed: `012`, `yes`, `1e5` and `null` stay what they are, and a fault is told with its line. Columns rather
-than rows are kept, with equal cells of a column stored once, so that a million rows fit into a few hundred megabytes.
-"""
+"""A table of any form as columns of strings: what the rest of mmtrain reads, wherever the rows come from."""
 
 from __future__ import annotations
 
-import csv
+import hashlib
 import json
 import math
-import re
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from mmtrain.data import arrow, class_folders, shards, text_table
+from mmtrain.data.cells import BLOCK, BROKEN, Blocks, Column, Content, gather
+from mmtrain.data.files import Files, Store
+from mmtrain.data.parts import Part, parts
 from mmtrain.errors import DataError
 from mmtrain.suggest import nearest
 
-Lines = Iterator[tuple[int, str]]
-Rows = Iterator[tuple[int, dict[str, str]]]
 GivenRow = Mapping[str, str | float | None]
 """A row in Python, by column: None or a column left out is a blank cell; numbers serve for ids and labels."""
-
-_BROKEN = re.compile("[\0\ud800-\udfff]")  # cannot be written as UTF-8 text again
-_SHARED = 10_000  # distinct cells of a column up to which equal ones are stored once
 
 
 @dataclass(frozen=True)
@@ -32,14 +26,20 @@ class Manifest:
     """A table; every column has one string a row, "" where the cell is blank.
 
     Args:
-        path: The file, as the user named it; None: the rows were given in Python.
+        path: The file or folder, as the user named it; None: the rows were given in Python.
         columns: Cells by column name, in the order of the file.
         lines: The line of the file on which each row starts, or the number of the row.
+        stores: Where the media of a column are that are in the table itself; the cells of others are paths.
+        kinds: The kind of modality of a column, where the form of the table says it.
+        notes: What a person should know: what is there and was not read.
     """
 
     path: Path | None
-    columns: dict[str, list[str]]
+    columns: Mapping[str, Column]
     lines: array[int]
+    stores: Mapping[str, Store] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -51,18 +51,21 @@ class Manifest:
 
     @property
     def folder(self) -> Path:
-        """The folder of the file; the working folder for rows given in Python."""
-        return Path() if self.path is None else self.path.parent
+        """What paths in cells are relative to: the folder of the file; the working folder for rows given in Python."""
+        if self.path is None:
+            return Path()
+        return self.path if self.path.is_dir() else self.path.parent
 
     def place(self, row: int) -> str:
         """`pets.csv:12`; `row 12` of rows given in Python."""
         return self.line(row) if self.path is None else f"{self.path}:{self.lines[row]}"
 
     def line(self, row: int) -> str:
-        """The same without the file: `line 12`."""
-        return f"{'row' if self.path is None else 'line'} {self.lines[row]}"
+        """The same without the file: `line 12`; `row 12` where there are no lines."""
+        text = self.path is not None and self.path.suffix.lower() in text_table.FORMATS
+        return f"{'line' if text else 'row'} {self.lines[row]}"
 
-    def column(self, name: str, key: str) -> list[str]:
+    def column(self, name: str, key: str) -> Column:
         """The cells of a column that the config asks for under `key`.
 
         Raises:
@@ -75,14 +78,14 @@ class Manifest:
             raise DataError(f"{self.name} has no column '{name}' (`{key}`); columns: {columns}.{hint}")
         return self.columns[name]
 
-    def identities(self, name: str | None) -> list[str]:
+    def identities(self, name: str | None) -> Column:
         """One distinct id a row: the column `name`, else the column `id` if there is one, else the row numbers.
 
         Raises:
             DataError: There is no such column, or an id is blank or repeated.
         """
         if name is None and "id" not in self.columns:
-            return [str(number) for number in range(1, len(self) + 1)]
+            return Column.of(map(str, range(1, len(self) + 1)))
         ids = self.column(name or "id", "dataset.id")
         first: dict[str, int] = {}
         for row, identity in enumerate(ids):
@@ -97,20 +100,63 @@ class Manifest:
                 )
         return ids
 
+    def find_media(self, columns: Iterable[str], root: Path) -> tuple[dict[str, Store], bytes]:
+        """Looks for all media of some columns, in the table itself or in files under `root`; opens none.
 
-def read(path: Path) -> Manifest:
-    """Reads a table by its suffix: .csv, .tsv, .jsonl, .ndjson.
+        Returns:
+            The store of each column, and SHA-256 over sizes.
+
+        Raises:
+            DataError: Some are not there; tells how many and the first five.
+        """
+        stores = {name: self.stores.get(name) or Files(self.columns[name], root) for name in columns}
+        digest = hashlib.sha256()
+        for name, store in stores.items():
+            faults, content = store.look()
+            if faults:
+                first = "; ".join(f"{self.line(row)}: {faults[row]}" for row in list(faults)[:5])
+                raise DataError(
+                    f"{self.name}: {len(faults):,} of {len(self):,} rows have an unusable `{name}`: {first}."
+                )
+            digest.update(content)
+        return stores, digest.digest()
+
+
+def read(path: Path, encoding: str = "utf-8") -> Manifest:
+    """Reads a table by its suffix, or by what is in a folder.
+
+    Args:
+        path: The file or folder.
+        encoding: Of a table in text.
 
     Raises:
-        DataError: The file cannot be read, is empty, or breaks its format; names the line.
+        ConfigError: No such encoding.
+        DataError: It cannot be read, is empty, or breaks its format; names the line.
     """
-    parse = _FORMATS.get(path.suffix.lower())
-    if parse is None:
-        raise DataError(f"{path}: '{path.suffix}' is not a table mmtrain reads; use one of {', '.join(_FORMATS)}.")
-    table = _collected(path, parse(path, _lines(path)))
+    table = Manifest(path, *_content(path, encoding))
     if not len(table):
         raise DataError(f"{path} is empty; a table has one row a sample.")
     return table
+
+
+def _content(path: Path, encoding: str) -> Content:
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
+            return arrow.read(arrow.saved_parts(path))
+        if tars := parts(path, ".tar"):
+            return shards.read(tars, path)
+        if tables := parts(path, ".parquet"):
+            return arrow.read(tables)
+        return class_folders.read(path)
+    if suffix in text_table.FORMATS:
+        return Content(*gather(text_table.blocks(path, encoding)))
+    if suffix == ".parquet":
+        return arrow.read([Part(path)])
+    if suffix == ".tar":
+        return shards.read([Part(path)], path.parent)
+    known = ", ".join([*text_table.FORMATS, ".parquet", ".tar"])
+    raise DataError(f"{path}: '{suffix}' is not a table mmtrain reads; use one of {known}.")
 
 
 def given(rows: Sequence[GivenRow]) -> Manifest:
@@ -121,22 +167,15 @@ def given(rows: Sequence[GivenRow]) -> Manifest:
     """
     if not len(rows):
         raise DataError("no rows were given; a table has one row a sample.")
-    return _collected(None, ((number, _given_row(number, row)) for number, row in enumerate(rows, 1)))
+    return Manifest(None, *gather(_given_blocks(rows)))
 
 
-def _collected(path: Path | None, rows: Rows) -> Manifest:
-    columns: dict[str, list[str]] = {}
-    shared: dict[str, dict[str, str]] = {}
-    lines = array("q")
-    for line, row in rows:
-        for name in row:
-            if name not in columns:
-                columns[name], shared[name] = [""] * len(lines), {}
-        for name, cells in columns.items():
-            cell, known = row.get(name, ""), shared[name]
-            cells.append(known.setdefault(cell, cell) if len(known) < _SHARED else known.get(cell, cell))
-        lines.append(line)
-    return Manifest(path, columns, lines)
+def _given_blocks(rows: Sequence[GivenRow]) -> Blocks:
+    for start in range(0, len(rows), BLOCK):
+        numbers = range(start + 1, min(start + BLOCK, len(rows)) + 1)
+        block = [_given_row(number, rows[number - 1]) for number in numbers]
+        names = dict.fromkeys(name for row in block for name in row)
+        yield numbers, {name: [row.get(name, "") for row in block] for name in names}
 
 
 def _given_row(number: int, row: GivenRow) -> dict[str, str]:
@@ -145,99 +184,9 @@ def _given_row(number: int, row: GivenRow) -> dict[str, str]:
     cells = {}
     for name, value in row.items():
         finite = isinstance(value, str) or (isinstance(value, int | float) and math.isfinite(value))
-        if not (value is None or finite) or _BROKEN.search(f"{name}{value}"):
+        if not (value is None or finite) or BROKEN.search(f"{name}{value}"):
             raise DataError(
                 f"row {number}: `{name}` is {str(value)[:40]!r} ({type(value).__name__}); give text or None."
             )
         cells[name] = value if isinstance(value, str) else "" if value is None else json.dumps(value)
     return cells
-
-
-def _lines(path: Path) -> Lines:
-    """Numbered lines with their ends; they are decoded one by one, so that a bad byte is told with its place."""
-    offset = 0
-    try:
-        with path.open("rb") as file:
-            for number, raw in enumerate(file, 1):
-                if number == 1 and raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-                    raise DataError(f"{path} is UTF-16; save it as UTF-8.")
-                try:
-                    line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-                except UnicodeDecodeError as error:
-                    raise DataError(
-                        f"{path}:{number}: byte 0x{raw[error.start]:02x} at offset {offset + error.start} is not UTF-8;"
-                        " save the table as UTF-8."
-                    ) from None
-                if "\0" in line:
-                    raise DataError(f"{path}:{number}: a NUL byte at offset {offset + raw.index(0)}; is this a table?")
-                offset += len(raw)
-                yield number, line
-    except OSError as error:
-        raise DataError(f"cannot read the table {path}: {error.strerror}; check `dataset.path`.") from None
-
-
-def _delimited(path: Path, lines: Lines, delimiter: str) -> Rows:
-    reader = csv.reader((line for _, line in lines), delimiter=delimiter, strict=True)
-    header: list[str] | None = None
-    start, rows = 1, 0
-    try:
-        for cells in reader:
-            if header is None:
-                header = cells
-                twice = sorted({name for name in header if header.count(name) > 1})
-                if twice:
-                    raise DataError(f"{path}: {len(twice)} column names occur twice: {', '.join(map(repr, twice))}.")
-            elif cells:  # an empty line is no row
-                if len(cells) != len(header):
-                    raise DataError(
-                        f"{path}:{start}: {len(cells)} cells, but the header has {len(header)};"
-                        " quote cells that hold the delimiter or a quote."
-                    )
-                rows += 1
-                yield start, dict(zip(header, cells, strict=True))
-            start = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(f"{path}: the row that starts on line {start}: {error}; is a quote left open?") from None
-    if header and not rows:
-        raise DataError(f"{path} has a header ({', '.join(header)}) but no rows.")
-
-
-def _csv(path: Path, lines: Lines) -> Rows:
-    return _delimited(path, lines, ",")
-
-
-def _tsv(path: Path, lines: Lines) -> Rows:
-    return _delimited(path, lines, "\t")
-
-
-def _jsonl(path: Path, lines: Lines) -> Rows:
-    for number, line in lines:
-        if line.strip():
-            try:
-                # numbers stay the text that they were written as
-                row = json.loads(line, object_pairs_hook=_object, parse_int=str, parse_float=str, parse_constant=str)
-                if not isinstance(row, dict):
-                    raise ValueError("the line is no object {...}")
-            except (ValueError, RecursionError) as error:
-                raise DataError(f"{path}:{number}: not a row of JSON lines: {error}.") from None
-            yield number, row
-
-
-def _object(pairs: list[tuple[str, object]]) -> dict[str, str]:
-    row: dict[str, str] = {}
-    for name, value in pairs:
-        if name in row:
-            raise ValueError(f"the key '{name}' occurs twice")
-        if isinstance(value, bool):
-            value = "true" if value else "false"
-        elif value is None:
-            value = ""
-        if not isinstance(value, str):
-            raise ValueError(f"'{name}' holds a list or object; a cell is a string or number")
-        if _BROKEN.search(value):
-            raise ValueError(f"'{name}' holds a NUL or half a surrogate pair")
-        row[name] = value
-    return row
-
-
-_FORMATS: dict[str, Callable[[Path, Lines], Rows]] = {".csv": _csv, ".tsv": _tsv, ".jsonl": _jsonl, ".ndjson": _jsonl}

@@ -1,4 +1,4 @@
-"""Tells kinds of media apart: by the suffix of a name, and by the first bytes of a file.
+"""Tells kinds of media apart by the first bytes of a file.
 
 The signatures are those of the formats' own specifications, as collected in https://www.garykessler.net/library/magic.html.
 """
@@ -10,12 +10,6 @@ from typing import NamedTuple
 
 HEAD = 16  # bytes that `kind_of_bytes` looks at
 
-_SUFFIXES = {
-    "image": ("jpg", "jpeg", "png", "webp", "bmp", "gif"),
-    "audio": ("wav", "flac", "ogg", "oga", "opus", "mp3"),
-    "video": ("mp4", "m4v", "mov", "mkv", "webm", "avi"),
-    "features": ("npy", "npz"),
-}
 _SIGNATURES = (  # what a file begins with
     (rb"\x89PNG\r\n\x1a\n", "image", "PNG"),
     (rb"\xff\xd8\xff", "image", "JPEG"),
@@ -39,12 +33,6 @@ class Media(NamedTuple):
 
     kind: str
     format: str
-
-
-def kind_of_suffix(name: str) -> str | None:
-    """`image` for `a/b.PNG`; None for a suffix that is none of media."""
-    suffix = name.rpartition(".")[2].lower()
-    return next((kind for kind, suffixes in _SUFFIXES.items() if suffix in suffixes), None)
 
 
 def kind_of_bytes(head: bytes) -> Media | None:

@@ -7,7 +7,7 @@ batch it has reached, so that worker count, prefetching and evaluation cannot mo
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 
@@ -16,16 +16,31 @@ from mmtrain.contracts import Draw
 
 
 def uniform(rows: Sequence[int], *, seed: int, epoch: int, batch_size: int) -> list[list[Draw]]:
-    """Every row once, in an order drawn for the epoch.
+    """Every row once, in an order drawn for the epoch."""
+    return drawn(shuffled(rows, seed, epoch, "order"), seed=seed, epoch=epoch, batch_size=batch_size)
+
+
+def shuffled(rows: Sequence[int], *parts: int | str) -> list[int]:
+    """The rows in an order that follows from the parts of a key."""
+    order = torch.randperm(len(rows), generator=seeding.generator(*parts)).tolist()
+    return [rows[place] for place in order]
+
+
+def drawn(rows: Iterable[int], *, seed: int, epoch: int, batch_size: int) -> list[list[Draw]]:
+    """Batches of rows in the order given, each draw with the key of its position in the epoch.
 
     The last partial batch is kept; a last batch of a single row joins the one before, as batch statistics need two.
     """
-    order = torch.randperm(len(rows), generator=seeding.generator(seed, epoch, "order")).tolist()
-    draws = [Draw(rows[row], seeding.key(seed, epoch, position, "row")) for position, row in enumerate(order)]
+    draws = [Draw(row, seeding.key(seed, epoch, position, "row")) for position, row in enumerate(rows)]
     batches = _cut(draws, batch_size)
     if batch_size > 1 and len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [batches[-2] + batches[-1]]
     return batches
+
+
+def batch_count(rows: int, batch_size: int) -> int:
+    """How many batches `drawn` makes of so many rows."""
+    return max(1, rows // batch_size + (rows % batch_size > 1))
 
 
 def sequential(rows: Sequence[int], *, batch_size: int) -> list[list[Draw]]:

@@ -94,7 +94,12 @@ def propose(table: Manifest, target: str | None, data_root: Path) -> Proposal:
     """
     table.identities(None)
     root = data_root.resolve()
-    columns = {name: infer(name, cells, lambda cell: _head(root, cell)) for name, cells in table.columns.items()}
+    columns = {
+        name: Column(name, "media", table.kinds[name], "in the table itself", len(cells))
+        if name in table.stores and name in table.kinds
+        else infer(name, cells, lambda cell: _head(root, cell))
+        for name, cells in table.columns.items()
+    }
     if target is None and _DEFAULT_TARGET not in columns:
         could = [c for c in columns.values() if c.role in ("category", "tags", "number", "text")]
         listed = ", ".join(f"{column.name} ({column.distinct:,} distinct)" for column in could) or ", ".join(columns)

@@ -1,4 +1,6 @@
-"""A run's facts about its data on disk: spec.json, with each vocabulary in a file of its own, one word a line.
+"""A run's facts about its data on disk: spec.json, and a folder of vocabularies, one word a line, and of tokenizers.
+
+The vocabulary of a target stays in spec.json: a character may be a line break.
 
 The folder may come from a stranger, so that every value is held against its type and bounds before anything uses it.
 """
@@ -6,12 +8,15 @@ The folder may come from a stranger, so that every value is held against its typ
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 
-from mmtrain.contracts import DataSpec, SignalSpec, TargetSpec
+from mmtrain.contracts import DataSpec, SignalSpec
 from mmtrain.errors import CheckpointError, DataError
+from mmtrain.target import TargetSpec
 
 FORMAT = 1
 MAX_FILE = 256 * 2**20  # bytes
@@ -20,7 +25,7 @@ _NAME = re.compile(r"\w[\w.-]*")  # a modality's name becomes a file's name
 
 
 def spec_to_json(spec: DataSpec) -> dict[str, object]:
-    """Plain values for JSON; of a vocabulary only its size."""
+    """Plain values for JSON; of a vocabulary only its size, of a tokenizer whether there is one."""
     return {
         "format": FORMAT,
         "signals": {
@@ -30,19 +35,23 @@ def spec_to_json(spec: DataSpec) -> dict[str, object]:
                 "length": signal.length,
                 "vocabulary": len(signal.vocabulary),
                 "sample_rate": signal.sample_rate,
+                "special": list(signal.special),
+                "tokenizer": bool(signal.tokenizer),
             }
             for name, signal in spec.signals.items()
         },
         "targets": {
-            name: {"kind": target.kind, "classes": list(target.classes), "counts": list(target.counts)}
+            name: {key: list(value) if isinstance(value, tuple) else value for key, value in _facts(target).items()}
             for name, target in spec.targets.items()
         },
         "ceilings": dict(spec.ceilings),
     }
 
 
-def spec_from_json(content: object, vocabularies: Mapping[str, tuple[str, ...]]) -> DataSpec:
-    """The reverse of `spec_to_json`; `vocabularies` holds the words of each modality that has some.
+def spec_from_json(
+    content: object, vocabularies: Mapping[str, tuple[str, ...]], tokenizers: Mapping[str, str] | None = None
+) -> DataSpec:
+    """The reverse of `spec_to_json`, with the words and the tokenizer of each modality that has some.
 
     Raises:
         CheckpointError: A key, type or value that `spec_to_json` would not write.
@@ -52,14 +61,17 @@ def spec_from_json(content: object, vocabularies: Mapping[str, tuple[str, ...]])
         raise CheckpointError(f"spec.json has format {root['format']!r}; this mmtrain reads format {FORMAT}.")
     signals, targets, ceilings = (_mapping(root[key], key) for key in ("signals", "targets", "ceilings"))
     return DataSpec(
-        signals={name: _signal(name, value, vocabularies.get(name, ())) for name, value in signals.items()},
+        signals={
+            name: _signal(name, value, vocabularies.get(name, ()), (tokenizers or {}).get(name, ""))
+            for name, value in signals.items()
+        },
         targets={name: _target(name, value) for name, value in targets.items()},
         ceilings={name: _share(value, f"ceilings.{name}") for name, value in ceilings.items()},
     )
 
 
 def save_spec(folder: Path, spec: DataSpec) -> None:
-    """Writes spec.json and vocabulary/<modality>.txt into the folder of a run.
+    """Writes spec.json, and vocabulary/<modality>.txt and .json, into the folder of a run.
 
     Raises:
         DataError: A modality's name cannot name a file, or a word holds a line break.
@@ -76,6 +88,8 @@ def save_spec(folder: Path, spec: DataSpec) -> None:
             path = folder / "vocabulary" / f"{name}.txt"
             path.parent.mkdir(exist_ok=True)
             path.write_text("\n".join(signal.vocabulary) + "\n", encoding="utf-8", newline="\n")
+            if signal.tokenizer:
+                path.with_name(f"{name}.json").write_text(signal.tokenizer, encoding="utf-8", newline="\n")
 
 
 def load_spec(folder: Path) -> DataSpec:
@@ -89,19 +103,22 @@ def load_spec(folder: Path) -> DataSpec:
     except (json.JSONDecodeError, RecursionError) as error:
         raise CheckpointError(f"{folder / 'spec.json'} is no JSON: {error}.") from None
     signals = _record(content, "spec.json", "format", "signals", "targets", "ceilings")["signals"]
-    vocabularies = {}
+    vocabularies, tokenizers = {}, {}
     for name, value in _mapping(signals, "signals").items():
         if not _NAME.fullmatch(name):
             raise CheckpointError(f"spec.json: modality {name[:80]!r} cannot name a file.")
         if isinstance(value, dict) and value.get("vocabulary"):
             words = _text(folder / "vocabulary" / f"{name}.txt").removesuffix("\n")
             vocabularies[name] = tuple(words.split("\n"))
-    return spec_from_json(content, vocabularies)
+        if isinstance(value, dict) and value.get("tokenizer"):
+            tokenizers[name] = _text(folder / "vocabulary" / f"{name}.json")
+    return spec_from_json(content, vocabularies, tokenizers)
 
 
-def _signal(name: str, value: object, words: tuple[str, ...]) -> SignalSpec:
+def _signal(name: str, value: object, words: tuple[str, ...], tokenizer: str) -> SignalSpec:
     where = f"signals.{name}"
-    fields = _record(value, where, "kind", "shape", "length", "vocabulary", "sample_rate")
+    keys = ("kind", "shape", "length", "vocabulary", "sample_rate", "special", "tokenizer")
+    fields = _record(value, where, *keys)
     shape = tuple(_integer(side, f"{where}.shape", 1) for side in _sequence(fields["shape"], f"{where}.shape"))
     length = _integer(fields["length"], f"{where}.length", 1)
     size = length
@@ -115,17 +132,49 @@ def _signal(name: str, value: object, words: tuple[str, ...]) -> SignalSpec:
             f"spec.json announces {fields['vocabulary']:,}."
         )
     rate = _integer(fields["sample_rate"], f"{where}.sample_rate", 0)
-    return SignalSpec(name, _string(fields["kind"], f"{where}.kind"), shape, length, words, rate)
+    special = tuple(_integer(one, f"{where}.special", 0) for one in _sequence(fields["special"], f"{where}.special"))
+    if not special or (words and max(special) >= len(words)):
+        raise _wrong(fields["special"], f"{where}.special", f"one id at least, each below {len(words):,}")
+    if fields["tokenizer"] is not bool(tokenizer):
+        raise _wrong(fields["tokenizer"], f"{where}.tokenizer", f"{bool(tokenizer)}".lower())
+    kind = _string(fields["kind"], f"{where}.kind")
+    return SignalSpec(name, kind, shape, length, words, rate, special=special, tokenizer=tokenizer)
 
 
 def _target(name: str, value: object) -> TargetSpec:
     where = f"targets.{name}"
-    fields = _record(value, where, "kind", "classes", "counts")
-    classes = tuple(_string(label, f"{where}.classes") for label in _sequence(fields["classes"], f"{where}.classes"))
-    counts = tuple(_integer(count, f"{where}.counts", 0) for count in _sequence(fields["counts"], f"{where}.counts"))
+    found = _record(value, where, *_facts(TargetSpec("", "")))
+
+    def strings(key: str) -> tuple[str, ...]:
+        return tuple(_string(text, f"{where}.{key}") for text in _sequence(found[key], f"{where}.{key}"))
+
+    classes, vocabulary = strings("classes"), strings("vocabulary")
+    counts = tuple(_integer(count, f"{where}.counts", 0) for count in _sequence(found["counts"], f"{where}.counts"))
     if len(set(classes)) != len(classes) or len(counts) != len(classes):
         raise CheckpointError(f"spec.json: {where} must have distinct classes and as many counts.")
-    return TargetSpec(name, _string(fields["kind"], f"{where}.kind"), classes, counts)
+    if len(set(vocabulary)) != len(vocabulary):
+        raise CheckpointError(f"spec.json: {where}.vocabulary must have distinct tokens.")
+    deviation = _finite(found["deviation"], f"{where}.deviation")
+    if deviation <= 0:
+        raise _wrong(deviation, f"{where}.deviation", "a number above 0")
+    return TargetSpec(
+        name,
+        _string(found["kind"], f"{where}.kind"),
+        classes,
+        counts,
+        rows=_integer(found["rows"], f"{where}.rows", 0),
+        mean=_finite(found["mean"], f"{where}.mean"),
+        deviation=deviation,
+        tokenizer=_string(found["tokenizer"], f"{where}.tokenizer"),
+        vocabulary=vocabulary,
+        merges=strings("merges"),
+        length=_integer(found["length"], f"{where}.length", 0),
+    )
+
+
+def _facts(target: TargetSpec) -> dict[str, object]:
+    """The fields of a target but its name, which is their key."""
+    return {field.name: getattr(target, field.name) for field in fields(target) if field.name != "name"}
 
 
 def _text(path: Path) -> str:
@@ -169,6 +218,12 @@ def _integer(value: object, where: str, low: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < low:
         raise _wrong(value, where, f"a whole number, at least {low}")
     return value
+
+
+def _finite(value: object, where: str) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise _wrong(value, where, "a finite number")
+    return float(value)
 
 
 def _share(value: object, where: str) -> float:

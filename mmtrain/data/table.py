@@ -17,17 +17,18 @@ from mmtrain.data import leakage, manifest
 from mmtrain.data.blank_targets import OnBlankTarget, labelled
 from mmtrain.data.columns import Modality, modalities
 from mmtrain.data.division import Divider, Division
-from mmtrain.data.files import LARGEST, find_files
+from mmtrain.data.files import Files
 from mmtrain.data.leakage import OnLeakage
 from mmtrain.errors import DataError
-from mmtrain.paths import safe_read, safe_size
+from mmtrain.paths import safe_size
 
 
 class TableSource:
-    """Rows of a CSV, TSV or JSON lines file; a `DataSource`. See `configs/dataset/table.yaml` for the arguments.
+    """Rows of a table of any form; a `DataSource`. See `configs/dataset/table.yaml` for the arguments.
 
     Args:
-        path: The table.
+        path: The table, a file or a folder; `mmtrain.data.manifest.read` says which.
+        encoding: That of a table in text, by its name in Python; a byte order mark is no part of it.
         data_root: The folder that media paths are relative to and may not leave; None: the folder of the table.
         target: The column of the label, or several columns; None: none, for a task that needs no label.
         split: The column that says train, val or test; where the table has none, rows are split at random.
@@ -66,6 +67,7 @@ class TableSource:
         self,
         *,
         path: str,
+        encoding: str = "utf-8",
         data_root: str | None = None,
         target: str | list[str] | None = "label",
         kinds: dict[str, str] | None = None,
@@ -96,7 +98,7 @@ class TableSource:
         )
         if "://" in path:
             raise DataError(f"`dataset.path` (={path}) is a URL; mmtrain downloads nothing: fetch the table first.")
-        table = self._table = manifest.read(Path(path))
+        table = self._table = manifest.read(Path(path), encoding)
         targets = (target,) if isinstance(target, str) else tuple(target or ())
         for name in targets:
             table.column(name, "dataset.target")
@@ -113,7 +115,7 @@ class TableSource:
         division = divider.divide(table, rows, targets[0] if targets else None, self._media())
         self.split_origin = division.origin
         self.splits, leaks = self._separated(division, group, on_leakage)
-        self.notes = [*self._unused({*targets, id or "id", *dividing}), *blank, *division.notes, *leaks]
+        self.notes = [*table.notes, *self._unused({*targets, id or "id", *dividing}), *blank, *division.notes, *leaks]
 
     @classmethod
     def for_prediction(
@@ -123,7 +125,8 @@ class TableSource:
         kinds: Mapping[str, str],
         columns: Mapping[str, Sequence[str]] | None = None,
         data_root: str | None = None,
-        target: str | None = None,
+        targets: Sequence[str] = (),
+        encoding: str = "utf-8",
     ) -> TableSource:
         """A table whose rows are only predicted: all are in the split `predict`, and no column is compulsory.
 
@@ -132,10 +135,11 @@ class TableSource:
             kinds: The modalities of the model; those without a column are absent in every row.
             columns: As in the class; one that the table lacks is blank in every row.
             data_root: The folder that media paths are relative to; None: the folder of the table, or of the process.
-            target: The column of the label, read where the table has it.
+            targets: The columns of the labels, read where the table has them.
+            encoding: As in the class.
         """
         source = cls.__new__(cls)
-        read = source._table = manifest.read(Path(table)) if isinstance(table, str) else manifest.given(table)
+        read = source._table = manifest.read(Path(table), encoding) if isinstance(table, str) else manifest.given(table)
         found = {name: Modality(kind, tuple((columns or {}).get(name, (name,)))) for name, kind in kinds.items()}
         known = {name: modality for name, modality in found.items() if any(c in read.columns for c in modality.columns)}
         if not known:
@@ -143,10 +147,10 @@ class TableSource:
                 f"{read.name}: no column of a modality of the model ({', '.join(kinds)}); columns: "
                 f"{', '.join(read.columns)}."
             )
-        source._open(known, (target,) if target in read.columns and target else (), data_root, None)
+        source._open(known, tuple(name for name in targets if name in read.columns), data_root, None)
         source.splits = {"predict": range(len(read))}
         source.split_origin = "all rows"
-        source.notes = source._unused({target or "id", "id"})
+        source.notes = source._unused({*targets, "id"})
         return source
 
     def _open(
@@ -154,12 +158,11 @@ class TableSource:
     ) -> None:
         self._modalities, self.targets, self.ceilings = dict(found), targets, {}
         self.kinds = {name: modality.kind for name, modality in found.items()}
-        self.ids = self._table.identities(identity)
+        self.ids = self._ids = self._table.identities(identity)
         root = Path(data_root) if data_root is not None else self._table.folder
         if not root.is_dir():
             raise DataError(f"no folder {root}; check `dataset.data_root`.")
-        self._root = root.resolve()
-        self._media_digest = find_files(self._table, self._media(), self._root)
+        self._stores, self._media_digest = self._table.find_media(self._media(), root.resolve())
 
     def _media(self) -> list[str]:
         """The columns of the table whose cells name files."""
@@ -176,15 +179,16 @@ class TableSource:
     def _separated(
         self, division: Division, group: str | None, on_leakage: OnLeakage
     ) -> tuple[Mapping[str, Sequence[int]], list[str]]:
+        files = {name: store for name, store in self._stores.items() if isinstance(store, Files)}
         folders = set[str]()
         try:
             return leakage.separated(
                 division.parts,
                 {group: self._table.columns[group]} if group else {},
-                {name: self._table.columns[name] for name in self._media()},
+                {name: store.cells for name, store in files.items()},
                 on_leakage,
-                size=lambda column, row: safe_size(self._root, self._table.columns[column][row], folders),
-                read=self._content,
+                size=lambda column, row: safe_size(files[column].root, files[column].cells[row], folders),
+                read=lambda column, row: files[column].read(row),
                 line=self._table.line,
             )
         except ValueError as error:
@@ -211,12 +215,9 @@ class TableSource:
         if not value or not modality.names_files:
             return value or None
         try:
-            return self._content(column, row)
+            return self._stores[column].read(row)
         except (ValueError, OSError) as error:
             raise DataError(f"{self._table.place(row)}: `{column}`: {error}") from None
-
-    def _content(self, column: str, row: int) -> bytes:
-        return safe_read(self._root, self._table.columns[column][row], max_bytes=LARGEST)
 
     def target(self, row: int, name: str) -> str | None:
         value = self._table.columns[name][row] if name in self.targets else ""
@@ -238,10 +239,8 @@ class TableSource:
             for column in modality.columns
         } | {f"target {name}": name for name in self.targets}
         columns = {title: self._table.columns[name] for title, name in used.items() if name in self._table.columns}
-        for title, cells in {**columns, "ids": self.ids}.items():
-            digest.update(f"{title}\0".encode())
-            for cell in cells:
-                digest.update(f"{cell}\0".encode())  # no cell holds a NUL
+        for title, cells in {**columns, "ids": self._ids}.items():
+            digest.update(f"{title}\0".encode() + cells.digest)
         for split, rows in self.splits.items():
             digest.update(f"{split}\0".encode() + array("q", rows).tobytes())
         return digest.hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from mmtrain.data.inference import Column
 from mmtrain.data.proposal import Proposal
@@ -13,13 +13,13 @@ _BARE = re.compile(r"[^\W\d][\w/.-]*")
 _WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"}  # what YAML reads as no text
 
 
-def table_config(found: Proposal, *, path: str, data_root: str | None, task: str | None, command: str) -> str:
+def table_config(found: Proposal, *, path: str, read: Mapping[str, str], task: str | None, command: str) -> str:
     """The text of a YAML file.
 
     Args:
         found: What the columns seem to be.
         path: The table, as the file shall name it.
-        data_root: The folder of the media files, likewise; None: that of the table.
+        read: What else says how to read it: `encoding`, `data_root`.
         task: The option of the group `task` to choose; None: the file leaves it open.
         command: The command line that trains on it.
     """
@@ -36,8 +36,7 @@ def table_config(found: Proposal, *, path: str, data_root: str | None, task: str
         lines += ["defaults:", _noted(f"  - override /task: {task}", f"for a target of kind {found.kind.kind}")]
     lines += ["dataset:", "  _target_: mmtrain.data.table.TableSource"]
     lines.append(_noted(f"  path: {quoted(path)}", "relative to the folder in which mmtrain is started"))
-    if data_root is not None:
-        lines.append(_noted(f"  data_root: {quoted(data_root)}", "the folder that media paths are relative to"))
+    lines += [f"  {name}: {quoted(value)}" for name, value in read.items()]
     lines.append(_noted(f"  target: {quoted(found.target.name)}", found.evidence(found.target)))
     if found.blank:
         lines.append(_noted("  on_blank_target: drop", f"{found.blank:,} rows have none; error refuses the table"))
@@ -45,8 +44,10 @@ def table_config(found: Proposal, *, path: str, data_root: str | None, task: str
     lines += _kinds(found)
     lines += _columns(found)
     lines += _dividing(found)
-    lines += ["task:", f"  target: {quoted(found.target.name)}", ""]
-    return "\n".join(lines)
+    if task == "tagging":
+        separator = found.target.separator or "json"
+        lines += ["task:", _noted(f"  separator: {quoted(separator)}", "between the tags of a cell; json: a list")]
+    return "\n".join([*lines, ""])
 
 
 def quoted(value: str) -> str:

@@ -1,23 +1,27 @@
 """Text reader: words to numbers, with a vocabulary learned from the training rows.
 
 A word is a run of Unicode letters and digits, with the marks and apostrophes inside it ("don't"). Han and Kana have no
-spaces between words, so each character is one; Hangul has, and stays whole. Thai, Lao and Khmer are not segmented: a
-phrase is one word. Punctuation and emoji carry no word; a text of nothing else is one unknown word.
+spaces between words, so each character is one, or jieba (https://github.com/fxsjy/jieba) finds the words of Chinese;
+Hangul has spaces, and stays whole. Thai, Lao and Khmer are not segmented: a phrase is one word. Punctuation and emoji
+carry no word; a text of nothing else is one unknown word. By characters, all that can be printed counts.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 from mmtrain.contracts import Cell, Range, SignalSpec
+from mmtrain.errors import ConfigError
 
 PADDING, UNKNOWN = "<pad>", "<unknown>"  # ids 0 and 1
 LONGEST_WORD = 64  # characters; what is longer is a hash, a base64 blob or noise, and never enters the vocabulary
@@ -29,7 +33,9 @@ _MARKS = "".join(
 )
 _LETTER = rf"[^\W_{_CJK}]"
 _RUN = rf"{_LETTER}+(?:[{_MARKS}]+{_LETTER}*)*"
-_WORD = re.compile(rf"[{_CJK}]|{_RUN}(?:['\u200c\u200d]{_RUN})*")  # the last two join letters in Persian and Hindi
+_RUNS = rf"{_RUN}(?:['\u200c\u200d]{_RUN})*"  # the last two join letters in Persian and Hindi
+_WORD = re.compile(rf"[{_CJK}]|{_RUNS}")
+_PHRASE = re.compile(rf"([{_CJK}]+)|{_RUNS}")
 
 
 class TextReader:
@@ -37,10 +43,14 @@ class TextReader:
 
     Args:
         name: The modality's name.
+        segment: What a word is: `words` between spaces, `characters`, or `chinese` as jieba cuts it.
         max_length: Words kept of a text, from its start.
         vocabulary_size: Most entries of the vocabulary, padding and unknown included; the commonest words are kept.
         min_count: A word seen less often in training is unknown.
         lowercase: Ignore case.
+
+    Raises:
+        ConfigError: `segment` is chinese, and jieba is not installed.
     """
 
     kind = "text"
@@ -49,6 +59,7 @@ class TextReader:
         self,
         name: str,
         *,
+        segment: Literal["words", "characters", "chinese"] = "words",
         max_length: Annotated[int, Range(2, 100_000)] = 64,
         vocabulary_size: Annotated[int, Range(3, 10_000_000)] = 10_000,
         min_count: Annotated[int, Range(1)] = 1,
@@ -59,6 +70,7 @@ class TextReader:
         self.vocabulary_size = vocabulary_size
         self.min_count = min_count
         self.lowercase = lowercase
+        self._segment = _chinese() if segment == "chinese" else {"words": _words, "characters": _characters}[segment]
         self._ids: dict[str, int] = {}
 
     def fit(self, cells: Iterable[Cell]) -> SignalSpec:
@@ -105,8 +117,50 @@ class TextReader:
         Raises:
             ValueError: The cell is the content of a file.
         """
-        if not isinstance(cell, str):
-            found = "the content of a file" if isinstance(cell, bytes) else f"{len(cell)} columns"
-            raise ValueError(f"expected text, got {found}")
-        text = unicodedata.normalize("NFKC", cell).replace("’", "'")
-        return (match.group() for match in _WORD.finditer(text.lower() if self.lowercase else text))
+        text = unicodedata.normalize("NFKC", text_of(cell)).replace("’", "'")
+        return self._segment(text.lower() if self.lowercase else text)
+
+
+def text_of(cell: Cell) -> str:
+    """The text of a cell.
+
+    Raises:
+        ValueError: The cell is the content of a file, or several columns.
+    """
+    if not isinstance(cell, str):
+        found = "the content of a file" if isinstance(cell, bytes) else f"{len(cell)} columns"
+        raise ValueError(f"expected text, got {found}")
+    return cell
+
+
+def _words(text: str) -> Iterator[str]:
+    return (match.group() for match in _WORD.finditer(text))
+
+
+def _characters(text: str) -> Iterator[str]:
+    """All that can be printed; any run of white space is one space."""
+    return (char for char in re.sub(r"\s+", " ", text) if char.isprintable())
+
+
+@cache
+def _chinese() -> Callable[[str], Iterator[str]]:
+    """As `_words`, with the words of Han as jieba finds them by its dictionary."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # invalid escapes in jieba's own source
+            import jieba
+    except ImportError:
+        raise ConfigError("`segment: chinese` needs jieba: pip install 'mmtrain[chinese]'.") from None
+    tokenizer = jieba.Tokenizer()
+    # Its own start would read a cache from a folder that all users of the machine can write to.
+    tokenizer.FREQ, tokenizer.total = tokenizer.gen_pfdict(tokenizer.get_dict_file())
+    tokenizer.initialized = True
+
+    def words(text: str) -> Iterator[str]:
+        for match in _PHRASE.finditer(text):
+            if match[1]:
+                yield from tokenizer.cut(match[1])
+            else:
+                yield match[0]
+
+    return words

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mmtrain.contracts import Range, Signal, SignalSpec, Tokens
 from mmtrain.layers import MaskedBatchNorm
+from mmtrain.specaugment import SpecAugment
 from mmtrain.spectrogram import MelSpectrogram
 
 _FLOOR = 1e-6  # of the power: about the noise of 16 bits, so that digital silence is no abyss
@@ -30,6 +31,10 @@ class LogMelCNN(nn.Module):
         n_mels: Mel bands; None: a quarter of `n_fft`, at most 40.
         n_fft: Samples a window; None: about 25 ms.
         hop_length: Samples from one frame to the next; None: 10 ms.
+        band_masks: Masks of SpecAugment over bands a sound; 0: none.
+        band_share: Greatest share of the bands that one covers.
+        time_masks: Masks of SpecAugment over time a sound; 0: none.
+        time_share: Greatest share of the sound that one covers.
 
     Raises:
         ValueError: The modality is no sound, `n_mels` is too many for `n_fft`, or `channels` is empty or not positive.
@@ -43,11 +48,18 @@ class LogMelCNN(nn.Module):
         n_mels: Annotated[int, Range(1)] | None = None,
         n_fft: Annotated[int, Range(16)] | None = None,
         hop_length: Annotated[int, Range(1)] | None = None,
+        band_masks: Annotated[int, Range(0, 10)] = 0,
+        band_share: Annotated[float, Range(0, 1)] = 0.25,
+        time_masks: Annotated[int, Range(0, 10)] = 0,
+        time_share: Annotated[float, Range(0, 1)] = 0.1,
     ) -> None:
         super().__init__()
         if not channels or min(channels) < 1:
             raise ValueError(f"`channels` (={list(channels)}) must list one positive number a stage; try [16, 32, 64].")
         self.mel = MelSpectrogram(spec, n_mels=n_mels, n_fft=n_fft, hop_length=hop_length)
+        self.augment = SpecAugment(
+            band_masks=band_masks, band_share=band_share, time_masks=time_masks, time_share=time_share
+        )
         self.convolutions, self.norms = nn.ModuleList(), nn.ModuleList()
         previous, bands = 1, self.mel.n_mels
         for count in channels:
@@ -59,7 +71,7 @@ class LogMelCNN(nn.Module):
     def forward(self, signal: Signal) -> Tokens:
         """Sound [B,T] -> [B,L,width]; width = last channels times the bands left."""
         power, mask = self.mel(signal)  # [B,L,F], [B,L]
-        maps = _normalise((power + _FLOOR).log(), mask).unsqueeze(1)  # [B,1,L,F]
+        maps = self.augment(_normalise((power + _FLOOR).log(), mask), mask).unsqueeze(1)  # [B,1,L,F]
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             mask = mask[:, ::2]  # centres of the windows; padding is zero again before the next one reads it
             maps = norm(convolution(maps), mask).relu()  # [B,C,L/2,F/2]

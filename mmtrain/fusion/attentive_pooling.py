@@ -14,6 +14,7 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
+from mmtrain.blocks import require_heads
 from mmtrain.contracts import Fused, Range, Tokens
 from mmtrain.layers import MLP, join, pool, presence
 
@@ -47,9 +48,7 @@ class AttentivePoolingFusion(nn.Module):
         dropout: Annotated[float, Range(0, 1)] = 0.0,
     ) -> None:
         super().__init__()
-        if width % num_heads:
-            nearest = max(n for n in range(1, num_heads) if width % n == 0)
-            raise ValueError(f"`num_heads` (={num_heads}) must divide `width` (={width}); try num_heads={nearest}.")
+        require_heads(width, num_heads)
         self.modalities = tuple(modalities)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in self.modalities)
         self.kinds = nn.Parameter(torch.randn(len(self.modalities), width) * 0.02)

@@ -1,4 +1,4 @@
-"""Single-label classification: one of K classes a sample, by softmax cross-entropy."""
+"""Single-label classification: one of K classes a sample, by softmax cross-entropy or focal loss."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmtrain.contracts import Batch, DataSpec, Fused, Range, Results
+from mmtrain.contracts import Batch, DataSpec, Range, Results, Rows
+from mmtrain.layers import LinearHead
 
 
 class Classification:
@@ -17,11 +18,17 @@ class Classification:
 
     Args:
         spec: Facts about the data; K is the number of classes of the target.
-        target: The target column it learns.
+        target: The target column it learns; None: the only one that the data has.
         metric: Chooses the best checkpoint.
+        loss: `cross_entropy`, or `focal`: -(1 - p)^gamma log p of the true class's probability p, which lets rows count
+            less the better they are known (Lin et al. 2017, arXiv 1708.02002).
+        gamma: Of the focal loss; at 0 it is the cross-entropy. The paper takes 2.
         label_smoothing: Share of the target spread over all classes (Szegedy et al. 2016, arXiv 1512.00567).
         class_weights: `balanced` weighs a class by N / (K * its training rows), as scikit-learn does.
         dropout: On the fused vector, before the last layer.
+
+    Raises:
+        ValueError: `label_smoothing` with the focal loss, which has one true class.
     """
 
     target_kind = "class"
@@ -31,47 +38,66 @@ class Classification:
         self,
         spec: DataSpec,
         *,
-        target: str = "label",
+        target: str | None = None,
         metric: Literal["accuracy", "macro_f1"] = "accuracy",
+        loss: Literal["cross_entropy", "focal"] = "cross_entropy",
+        gamma: Annotated[float, Range(0, 100)] = 2.0,
         label_smoothing: Annotated[float, Range(0, 1)] = 0.0,
         class_weights: Literal["none", "balanced"] = "none",
         dropout: Annotated[float, Range(0, 1)] = 0.0,
     ) -> None:
-        self.target, self.metric = target, metric
-        self.classes = spec.targets[target].classes
+        if loss == "focal" and label_smoothing:
+            raise ValueError(f"`label_smoothing` (={label_smoothing}) is for loss=cross_entropy; set it to 0")
+        facts = spec.target(target)
+        self.target, self.targets, self.metric = facts.name, (facts.name,), metric
+        self.classes = facts.classes
         self.label_smoothing, self.dropout = label_smoothing, dropout
+        self.gamma = gamma if loss == "focal" else 0.0
         self.class_weight = torch.ones(len(self.classes))  # [K]
         if class_weights == "balanced":
-            counts = torch.tensor(spec.targets[target].counts, dtype=torch.float32)
+            counts = torch.tensor(facts.counts, dtype=torch.float32)
             self.class_weight = counts.sum() / (len(counts) * counts)
 
     def make_head(self, width: int) -> nn.Module:
         """A norm, dropout and one linear layer: [B,width] -> logits [B,K]."""
-        return ClassificationHead(width, len(self.classes), dropout=self.dropout)
+        return LinearHead(width, len(self.classes), dropout=self.dropout)
 
     def weight(self, batch: Batch) -> float:
         """The summed weights of the rows' classes; a row without a target counts nothing."""
         return float(self._row_weights(batch).sum())
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Weighted sum of -log softmax(outputs)[target] over the rows that have a target; a scalar."""
-        values = batch.targets[self.target].values  # [B]
+        """Weighted sum of the losses of the rows that have a target; a scalar."""
+        values = batch.targets[self.target].tensor  # [B]
         losses = F.cross_entropy(outputs.float(), values, label_smoothing=self.label_smoothing, reduction="none")
+        if self.gamma:
+            unknown = -torch.expm1(-losses)  # 1 - p, as the losses are -log p
+            losses = unknown.clamp(min=1e-8) ** self.gamma * losses  # a root has no gradient at 0
         weights = self._row_weights(batch)
         # where, not a product alone: a filling row must not turn the sum into nan
         return torch.where(weights > 0, losses * weights, 0).sum()
 
+    def likelihood(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """softmax(outputs)[target]: [B]."""
+        values = batch.targets[self.target].tensor  # [B]
+        return outputs.float().softmax(dim=-1).gather(1, values.unsqueeze(1)).squeeze(1)
+
     def _row_weights(self, batch: Batch) -> Tensor:
-        values, mask = batch.targets[self.target]
-        return self.class_weight.to(values.device)[values] * mask * batch.weight  # [B]
+        target = batch.targets[self.target]
+        return self.class_weight.to(target.tensor.device)[target.tensor] * target.mask * batch.weight  # [B]
+
+    def collect(self, outputs: Tensor, batch: Batch) -> Rows:
+        """The logits, [B,K]."""
+        return outputs.float().cpu()
 
     def metrics(self, results: Results) -> dict[str, float]:
         """Accuracy and its binomial standard error, macro F1, expected calibration error, over rows with a target."""
         from sklearn.metrics import accuracy_score, f1_score
 
-        kept = results.targets.mask.numpy()
-        truth = results.targets.values.numpy()[kept]
-        probabilities = results.outputs.softmax(dim=-1).numpy()[kept]  # [N,K]
+        target = results.targets[self.target]
+        kept = target.mask.numpy()
+        truth = target.tensor.numpy()[kept]
+        probabilities = results.tensor.softmax(dim=-1).numpy()[kept]  # [N,K]
         predicted = probabilities.argmax(axis=1)
         accuracy = float(accuracy_score(truth, predicted))
         return {
@@ -83,7 +109,7 @@ class Classification:
 
     def table(self, results: Results) -> dict[str, list[str] | list[float]]:
         """The predicted class, its probability and the probability of every class."""
-        probabilities = results.outputs.softmax(dim=-1)
+        probabilities = results.tensor.softmax(dim=-1)
         best, index = probabilities.max(dim=-1)
         columns: dict[str, list[str] | list[float]] = {
             "prediction": [self.classes[i] for i in index.tolist()],
@@ -97,27 +123,15 @@ class Classification:
         """Counts [K,K]: row = the true class, column = the predicted one."""
         from sklearn.metrics import confusion_matrix
 
-        kept = results.targets.mask.numpy()
+        target = results.targets[self.target]
+        kept = target.mask.numpy()
         matrix = confusion_matrix(
-            results.targets.values.numpy()[kept],
-            results.outputs.argmax(dim=-1).numpy()[kept],
+            target.tensor.numpy()[kept],
+            results.tensor.argmax(dim=-1).numpy()[kept],
             labels=range(len(self.classes)),
         )
         counts: list[list[int]] = matrix.tolist()
         return counts
-
-
-class ClassificationHead(nn.Module):
-    """LayerNorm, dropout, Linear on the fused vector: Fused -> logits [B,K]."""
-
-    def __init__(self, width: int, num_classes: int, *, dropout: float) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.LayerNorm(width), nn.Dropout(dropout), nn.Linear(width, num_classes))
-
-    def forward(self, fused: Fused) -> Tensor:
-        """Returns logits [B,K]."""
-        logits: Tensor = self.layers(fused.pooled)
-        return logits
 
 
 def calibration_error(probabilities: np.ndarray, truth: np.ndarray, *, num_bins: int = 15) -> float:

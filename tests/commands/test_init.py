@@ -76,7 +76,7 @@ def test_a_config_is_proposed_with_its_evidence(here, mmtrain):
 
     assert faults(["dataset=pets"], Path("mine")) == []
     config = compose.compose(["dataset=pets"], Path("mine"))
-    assert config["task"]["target"] == "kind"
+    assert config["task"]["_target_"] == "mmtrain.tasks.classification.Classification"
     dataset = config["dataset"]
     assert dataset["kinds"] == {"photo": "image", "my_note": "text"}
     assert dataset["columns"] == {"my_note": ["my note"]}
@@ -105,6 +105,16 @@ def test_columns_that_divide_the_rows_are_proposed(here, mmtrain):
     _, out, _ = mmtrain("init", "b.csv", "target=kind", "out=mine/dataset/b.yaml")
     assert "no row is called train, so 'dev' is taken for it: `split_names: {dev: train}`" in out
     assert compose.compose(["dataset=b"], Path("mine"))["dataset"]["split_names"] == {"dev": "train"}
+
+
+def test_tags_and_numbers_choose_their_task(here, mmtrain):
+    """With what divides the tags of a cell."""
+    write("t.csv", **PETS, tags=lambda row: f"a{row % 5};b{row % 7}")
+    _, out, _ = mmtrain("init", "t.csv", "target=tags", "out=mine/dataset/t.yaml")
+    assert "task: tagging" in out
+    task = compose.compose(["dataset=t"], Path("mine"))["task"]
+    assert (task["_target_"], task["separator"]) == ("mmtrain.tasks.tagging.Tagging", ";")
+    assert "task: regression" in mmtrain("init", "t.csv", "target=weight")[1]
 
 
 def test_words_that_yaml_would_take_for_something_else_stay_words(here, mmtrain):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from mmtrain import compose
@@ -25,6 +27,30 @@ def test_a_group_is_listed_with_type_range_and_default_of_its_arguments(capsys):
 
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "num_queries int, at least 1; 4" in lines
+
+
+def test_a_fusion_is_listed_with_what_it_reads_its_parameters_and_its_paper(capsys):
+    """low_rank, D = 128, r = 4: 2MD + Mr(D + 1)D + r + D parameters."""
+    listing.run(["fusion"])
+
+    text = capsys.readouterr().out
+    counts = " / ".join(f"{2 * m * 128 + m * 4 * 129 * 128 + 4 + 128:,}" for m in (2, 3, 4))
+    (line,) = [line.strip() for line in text.splitlines() if "1806.00064" in line]
+    assert (
+        line
+        == f"reads vectors; {counts} parameters for 2 / 3 / 4 modalities at width 128; https://arxiv.org/abs/1806.00064"
+    )
+
+
+def test_what_a_fusion_reads_is_what_its_file_says(capsys):
+    """Its YAML says it in words; the list finds it by trying."""
+    listing.run(["fusion"])
+
+    text = capsys.readouterr().out
+    for option in compose.group_options("fusion"):
+        said = "tokens" if "Reads tokens." in compose.option_file("fusion", option).read_text("utf-8") else "vectors"
+        after = text[re.search(rf"^  {option} ", text, re.MULTILINE).start() :].splitlines()[1]
+        assert after.strip().startswith(f"reads {said};"), option
 
 
 def test_the_kinds_of_a_group_are_listed_together(capsys):

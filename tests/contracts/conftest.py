@@ -1,4 +1,4 @@
-"""Runs every contract test over every YAML in configs/encoder and configs/fusion; there is no list to edit."""
+"""Runs every contract test over every YAML in configs/augment, encoder and fusion; there is no list to edit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.components import CONFIGS, SMALLEST, SPECS, STEPS, Shipped, make_sign
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    for group in ("encoder", "fusion"):
+    for group in ("augment", "encoder", "fusion"):
         if group in metafunc.fixturenames:
             shipped = [Shipped(path) for path in sorted((CONFIGS / group).rglob("*.yaml"))]
             metafunc.parametrize(group, shipped, ids=[one.option for one in shipped])

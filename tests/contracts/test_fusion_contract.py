@@ -20,8 +20,9 @@ def rows(count: int) -> list[list[bool]]:
 
 
 def tensors(fused: Fused) -> list[torch.Tensor]:
+    """All that a head may read of the real tokens."""
     weights = [] if fused.weights is None else [fused.weights]
-    return [fused.pooled, *fused.by_modality.values(), *weights]
+    return [fused.pooled, *fused.by_modality.values(), fused.sequence.values[fused.sequence.mask], *weights]
 
 
 @pytest.fixture(params=[1, 2, 3, 4], ids="M{}".format)

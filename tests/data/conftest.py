@@ -26,6 +26,7 @@ class MemorySource:
             self.splits.setdefault(str(row.get("split", "train")), []).append(number)
         self.split_origin = "given"
         self.ceilings = {"text": 0.5}
+        self.notes: list[str] = []
 
     def present(self, row: int, name: str) -> bool:
         return self.rows[row].get(name) is not None

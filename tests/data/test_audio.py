@@ -101,6 +101,43 @@ def test_every_rate_ends_at_the_one_wanted(rate: int):
     assert (values[200:3800] - torch.from_numpy(tone(4000, rate=16_000))[200:3800]).abs().max().item() < 0.01
 
 
+@pytest.mark.parametrize(("form", "subtype"), [("WAV", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS")])
+def test_the_window_can_be_the_centre(form: str, subtype: str):
+    """The second of three seconds, as it is in the whole sound; a shorter sound is whole."""
+    data = encode(tone(3 * RATE, pitch=300), form, subtype)
+    whole = read(reader(seconds=3), data)
+
+    part = read(AudioReader("audio", sample_rate=RATE, window="centre"), data)
+
+    torch.testing.assert_close(part, whole[RATE : 2 * RATE], rtol=0, atol=1e-3)
+    assert torch.equal(read(AudioReader("audio", sample_rate=RATE, seconds=9, window="centre"), data), whole)
+
+
+def test_the_window_can_be_drawn_in_training():
+    """Any part of the ramp 0..9, equal for equal keys; evaluation takes the centre of it."""
+    ramp = wav(struct.pack("<10f", *range(10)), kind=(3, 32), rate=100)
+    drawing = AudioReader("audio", sample_rate=100, seconds=0.04, window="random")
+    decoded = drawing.decode(ramp)
+
+    drawn = {tuple(drawing.vary(decoded, key).tolist()) for key in range(60)}
+
+    assert drawn == {(start, start + 1, start + 2, start + 3) for start in range(7)}
+    assert torch.equal(drawing.vary(decoded, 5), drawing.vary(decoded, 5))
+    assert drawing.finish(decoded).tolist() == [3, 4, 5, 6]
+    assert drawing.finish(drawing.vary(decoded, 5)).tolist() == drawing.vary(decoded, 5).tolist()
+
+
+@pytest.mark.parametrize("form", ["WAV", "FLAC", "OGG", "MP3"])
+def test_the_length_is_measured_without_decoding(form: str):
+    """Half a second at 8 kHz are 2,000 samples at 4 kHz, as many as reading gives; at most the window."""
+    data = encode(tone(4000), form, "MPEG_LAYER_III" if form == "MP3" else None)
+
+    assert reader(sample_rate=4000).measure(data) == len(read(reader(sample_rate=4000), data)) == 2000
+    assert reader(seconds=0.25).measure(data) == 2000
+    with pytest.raises(ValueError, match="no WAV, FLAC, Ogg or MP3 sound"):
+        reader().measure(b"nothing of that kind")
+
+
 def test_the_window_is_the_start():
     """Half a second of three is the first half second, and the longest length is exact."""
     samples = tone(3 * RATE)

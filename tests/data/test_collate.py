@@ -2,8 +2,9 @@
 
 import torch
 
-from mmtrain.contracts import DataSpec, SignalSpec, TargetSpec
+from mmtrain.contracts import DataSpec, SignalSpec
 from mmtrain.data.collate import Sample, collate
+from mmtrain.target import Target, TargetSpec
 
 SPEC = DataSpec(
     signals={
@@ -18,7 +19,8 @@ IMAGE = torch.tensor([[[1.0, 2.0]]])
 
 
 def sample(number: int, label: int | None = 1, **values: torch.Tensor) -> Sample:
-    return Sample(f"s{number}", dict.fromkeys(SPEC.signals) | values, {"label": label}, key=number)
+    target = Target(torch.tensor([label or 0]), torch.tensor([label is not None]))
+    return Sample(f"s{number}", dict.fromkeys(SPEC.signals) | values, {"label": target}, key=number)
 
 
 def test_samples_are_padded_to_the_longest_of_the_batch():

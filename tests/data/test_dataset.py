@@ -3,10 +3,12 @@
 import pytest
 import torch
 
-from mmtrain.contracts import DataSpec, Draw, SignalSpec, TargetSpec
+from mmtrain.contracts import DataSpec, Draw, SignalSpec
 from mmtrain.data.dataset import Data
+from mmtrain.data.targets.kinds import target_reader
 from mmtrain.data.text import TextReader
 from mmtrain.errors import CheckpointError, ConfigError, DataError
+from mmtrain.target import TargetSpec
 
 
 class NumberReader:
@@ -36,6 +38,10 @@ def shift(spec):
     return lambda values, key: values + key % 1000
 
 
+def add_100(spec):
+    return lambda values, key: values + 100
+
+
 ROWS = [
     {"text": "a b", "size": b"1", "label": "x"},
     {"text": "b", "size": None, "label": "y"},
@@ -49,9 +55,10 @@ READERS = {"text": TextReader, "size": NumberReader}
 @pytest.fixture
 def prepare(make_source):
     def prepare(rows=ROWS, *, kinds=KINDS, modalities=None, readers=READERS, targets=None, **options):
-        target_kinds = {"label": "class"} if targets is None else targets
+        wanted = {"label": "class"} if targets is None else targets
+        read = {name: target_reader(kind, name) for name, kind in wanted.items()}
         source = make_source(rows, kinds)
-        return Data.prepare(source, readers=readers, modalities=modalities, target_kinds=target_kinds, **options)
+        return Data.prepare(source, readers=readers, modalities=modalities, targets=read, **options)
 
     return prepare
 
@@ -59,7 +66,8 @@ def prepare(make_source):
 @pytest.fixture
 def restore(make_source):
     def restore(rows, *, kinds=KINDS, spec=None, targets=("label",)):
-        return Data.restore(make_source(rows, kinds, targets), readers=READERS, spec=spec or SPEC)
+        read = {"label": target_reader("class", "label")} if spec is None else {}
+        return Data.restore(make_source(rows, kinds, targets), readers=READERS, targets=read, spec=spec or SPEC)
 
     return restore
 
@@ -71,6 +79,12 @@ SPEC = DataSpec(
     },
     targets={"label": TargetSpec("label", "class", ("x", "y"), (1, 1))},
 )
+
+
+def written(sample):
+    """The class of a sample of one row; None where it has none."""
+    (number,), (present,) = sample.targets["label"].values.tolist(), sample.targets["label"].mask.tolist()
+    return number if present else None
 
 
 def test_only_training_rows_are_learned_from(prepare):
@@ -90,7 +104,8 @@ def test_a_sample_holds_what_its_row_has(prepare):
     assert sample.id == "s1"
     assert sample.values["text"].tolist() == [2]
     assert sample.values["size"] is None
-    assert (sample.targets, sample.key, sample.weight, sample.skipped) == ({"label": 1}, 7, 0.0, None)
+    assert (sample.key, sample.weight, sample.skipped) == (7, 0.0, None)
+    assert written(sample) == 1
 
 
 def test_augmentation_follows_from_the_draw(prepare):
@@ -103,6 +118,19 @@ def test_augmentation_follows_from_the_draw(prepare):
     assert size(5) == size(5)
     assert size(5) != size(6)
     assert size(5, train=False) == size(6, train=False) == 1.0
+
+
+def test_what_a_reader_draws_comes_before_augmentation(prepare):
+    """In training the reader doubles 1 and the augmentation adds 100."""
+
+    class DoublingReader(NumberReader):
+        def vary(self, values, key):
+            return values * 2
+
+    data = prepare(readers={"text": TextReader, "size": DoublingReader}, augments={"size": add_100})
+
+    assert data.sample(Draw(0, 5), train=True).values["size"].item() == 102
+    assert data.sample(Draw(0, 5), train=False).values["size"].item() == 1
 
 
 def test_modalities_are_chosen_in_the_order_of_the_config(prepare):
@@ -122,7 +150,6 @@ def test_modalities_are_chosen_in_the_order_of_the_config(prepare):
         ({"readers": {"text": TextReader}}, "modality `size` has no reader"),
         ({"readers": {"text": NumberReader, "size": NumberReader}}, r"`reader\.text` reads number, but `text` is text"),
         ({"targets": {"lable": "class"}}, r"the target `lable`; the data has label\. Did you mean `label`\?"),
-        ({"targets": {"label": "boxes"}}, "kind 'boxes'"),
     ],
 )
 def test_a_config_that_does_not_fit_the_data_is_refused(prepare, options, message):
@@ -136,7 +163,7 @@ def test_a_config_that_does_not_fit_the_data_is_refused(prepare, options, messag
     [
         ({0: {"size": None}}, "`size` is missing in all 2 training rows"),
         ({1: {"label": None}, 3: {"label": None}}, "2 of 4 rows have no `label`: rows:1, rows:3"),
-        ({3: {"label": "z"}}, r"rows:3: label 'z' is none of the 2 classes of `label`\. 1 such rows, none in train"),
+        ({3: {"label": "z"}}, r"rows:3: label 'z' is none of the 2 classes of `label`\. 1 such rows; mend"),
         ({1: {"label": "x"}}, "needs two classes at least"),
         ({0: {"size": b"?"}}, r"rows:0 \(size\): invalid literal"),
         ({0: {"text": "!"}, 1: {"text": "?"}}, "`text`: no word occurs"),
@@ -149,6 +176,20 @@ def test_rows_that_cannot_be_learned_from_are_refused(prepare, changes, message)
 
     with pytest.raises(DataError, match=message):
         prepare(rows)
+
+
+def test_the_faults_of_all_columns_are_told_at_once(prepare):
+    """A line each: a text without a word, a size that is nowhere, a blank label."""
+    rows = [row | {"text": "?", "size": None} for row in ROWS[:2]] + [{"text": "a", "split": "val"}]
+
+    with pytest.raises(DataError) as told:
+        prepare(rows)
+
+    assert [line.split(":")[0] for line in str(told.value).splitlines()] == [
+        "`text`",
+        "`size` is missing in all 2 training rows; leave it out of `modalities`.",
+        "1 of 3 rows have no `label`",
+    ]
 
 
 def test_of_many_rows_the_first_five_are_named(prepare):
@@ -174,7 +215,7 @@ def test_a_bad_cell_can_be_skipped(prepare):
     sample = prepare(rows, on_bad_sample="skip").sample(Draw(2, key=9), train=False)
 
     assert sample.values == {"text": None, "size": None}
-    assert sample.targets == {"label": None}
+    assert written(sample) is None
     assert (sample.key, sample.weight) == (9, 0.0)
     assert sample.skipped.startswith("rows:2 (size): ")
 
@@ -209,7 +250,7 @@ def test_restored_data_reads_by_the_stored_spec(restore):
 
     assert data.spec is SPEC
     assert sample.values["text"].tolist() == [3, 1, 2]
-    assert sample.targets == {"label": 1}
+    assert written(sample) == 1
 
 
 def test_restored_data_may_lack_modalities_and_targets(restore):
@@ -219,7 +260,7 @@ def test_restored_data_may_lack_modalities_and_targets(restore):
     sample = data.sample(Draw(0, 0), train=False)
 
     assert sample.values["text"] is None
-    assert sample.targets == {"label": None}
+    assert written(sample) is None
     assert data.missing() == {"train": {"text": 1.0, "size": 0.0}}
 
 

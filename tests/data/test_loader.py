@@ -14,6 +14,7 @@ from mmtrain.data import loader
 from mmtrain.data.dataset import Data
 from mmtrain.data.loader import batches
 from mmtrain.data.plan import sequential, uniform
+from mmtrain.data.targets.kinds import target_reader
 from mmtrain.errors import DataError
 
 
@@ -63,7 +64,7 @@ def make_data(make_source):
             readers={"size": MoodyReader},
             augments={"size": noise},
             modalities=None,
-            target_kinds={"label": "class"},
+            targets={"label": target_reader("class", "label")},
             on_bad_sample=on_bad_sample,
         )
 

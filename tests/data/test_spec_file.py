@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mmtrain.contracts import DataSpec, SignalSpec, TargetSpec
+from mmtrain.contracts import DataSpec, SignalSpec
 from mmtrain.data.spec_file import load_spec, save_spec
 from mmtrain.errors import CheckpointError, DataError
+from mmtrain.target import TargetSpec
 
 SPEC = DataSpec(
     signals={
@@ -16,7 +17,13 @@ SPEC = DataSpec(
         "image_2": SignalSpec("image_2", "image", shape=(3, 8, 9)),
         "audio": SignalSpec("audio", "audio", length=16_000, sample_rate=16_000),
     },
-    targets={"label": TargetSpec("label", "class", ("no", "ja, \n'\"", "012"), (1, 2, 0))},
+    targets={
+        "label": TargetSpec("label", "class", ("no", "ja, \n'\"", "012"), (1, 2, 0)),
+        "price": TargetSpec("price", "number", mean=0.1, deviation=1 / 3),
+        "caption": TargetSpec(
+            "caption", "text", tokenizer="bpe", vocabulary=("\n", "犬", "犬犬"), merges=("犬 犬",), length=9
+        ),
+    },
     ceilings={"text": 0.5, "text+image": 1.0},
 )
 
@@ -67,10 +74,18 @@ def change(*path: str | int, to: object) -> Callable[[dict], None]:
         (change("signals", "audio", "kind", to=None), "must be a string; found None"),
         (change("signals", "text", "vocabulary", to=4), r"vocabulary/text\.txt has 5 distinct words in 5 lines"),
         (change("signals", "text", "vocabulary", to=-1), "at least 0; found -1"),
+        (change("signals", "text", "special", to=[5]), r"special must be one id at least, each below 5; found \[5\]"),
+        (change("signals", "text", "special", to=[]), r"special must be one id at least"),
+        (change("signals", "text", "tokenizer", to=True), r"no .*text\.json: the run ended before"),
+        (change("signals", "text", "tokenizer", to=0), "tokenizer must be false; found 0"),
         (change("signals", "../../x", to={"vocabulary": 1}), r"modality '\.\./\.\./x' cannot name a file"),
         (change("targets", "label", "classes", to=["a", "a", "b"]), "distinct classes"),
         (change("targets", "label", "classes", 0, to=False), "must be a string; found False"),
         (change("targets", "label", "counts", to=[1, 2]), "as many counts"),
+        (change("targets", "price", "deviation", to=0), r"price\.deviation must be a number above 0; found 0"),
+        (change("targets", "price", "mean", to=float("inf")), r"price\.mean must be a finite number; found inf"),
+        (change("targets", "caption", "vocabulary", to=["a", "a"]), "must have distinct tokens"),
+        (change("targets", "caption", "merges", to="犬 犬"), r"caption\.merges must be a list"),
         (change("ceilings", "text", to=1.5), r"a number from 0 to 1; found 1\.5"),
         (change("ceilings", "text", to=float("nan")), "found nan"),
     ],

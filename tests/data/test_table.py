@@ -226,7 +226,7 @@ def test_the_fingerprint_follows_what_changes_the_result(tmp_path):
 def test_rows_to_predict_need_neither_split_nor_label(tmp_path):
     """A modality whose column is left out is absent in every row."""
     path = write(tmp_path, {"id": ["x", "y"], "image": ["media/a.png", ""]})
-    source = TableSource.for_prediction(path, kinds={"image": "image", "text": "text"}, target="label")
+    source = TableSource.for_prediction(path, kinds={"image": "image", "text": "text"}, targets=("label",))
     assert source.splits == {"predict": range(2)}
     assert (list(source.ids), list(source.targets), dict(source.kinds)) == (["x", "y"], [], {"image": "image"})
     assert [source.present(row, "image") for row in range(2)] == [True, False]
@@ -234,7 +234,7 @@ def test_rows_to_predict_need_neither_split_nor_label(tmp_path):
 
 
 def test_labels_of_rows_to_predict_are_read_where_they_are(tmp_path):
-    source = TableSource.for_prediction(write(tmp_path, pets()), kinds={"text": "text"}, target="label")
+    source = TableSource.for_prediction(write(tmp_path, pets()), kinds={"text": "text"}, targets=("label",))
     assert source.target(1, "label") == "dog"
 
 
@@ -249,7 +249,7 @@ def test_rows_to_predict_may_be_given_in_python(tmp_path):
     write(tmp_path, pets())
     kinds = {"image": "image", "text": "text"}
     rows = [{"id": "x", "image": "media/a.png"}, {"id": "y", "text": "meow", "label": "cat"}]
-    source = TableSource.for_prediction(rows, kinds=kinds, data_root=str(tmp_path), target="label")
+    source = TableSource.for_prediction(rows, kinds=kinds, data_root=str(tmp_path), targets=("label",))
     assert (list(source.ids), source.splits) == (["x", "y"], {"predict": range(2)})
     assert (source.cell(0, "image"), source.cell(1, "image"), source.cell(1, "text")) == (b"a.png", None, "meow")
     assert (source.target(0, "label"), source.target(1, "label")) == (None, "cat")

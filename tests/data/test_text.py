@@ -1,15 +1,18 @@
 """What counts as a word, which words enter the vocabulary, and which ids a text becomes."""
 
+import sys
+
 import pytest
 import torch
 
 from mmtrain.contracts import SignalSpec
-from mmtrain.data.text import LONGEST_WORD, TextReader
+from mmtrain.data.text import LONGEST_WORD, TextReader, _chinese
+from mmtrain.errors import ConfigError
 from tests.components import read
 
 
-def words(text: str) -> list[str]:
-    return list(TextReader("text").words(text))
+def words(text: str, segment: str = "words") -> list[str]:
+    return list(TextReader("text", segment=segment).words(text))
 
 
 @pytest.mark.parametrize(
@@ -30,6 +33,26 @@ def words(text: str) -> list[str]:
 def test_words_of_many_scripts(text: str, expected: list[str]):
     """Scripts with spaces keep whole words, marks included; Han and Kana give one word a character."""
     assert words(text) == expected
+
+
+def test_characters_are_all_that_can_be_printed():
+    """Spaces and punctuation count; any white space is one space, what has no shape is left out."""
+    assert words("Hi,\n\tyou 猫🙂\x00\u200b!", "characters") == [*"hi, you 猫🙂!"]
+
+
+def test_chinese_words_are_found_by_a_dictionary():
+    """Other scripts in the same text are cut as by default."""
+    assert words("我来到北京清华大学，don't stop 2026年", "chinese") == [
+        *("我", "来到", "北京", "清华大学"), *("don't", "stop", "2026", "年")
+    ]  # fmt: skip
+
+
+def test_a_missing_jieba_is_told_with_its_extra(monkeypatch):
+    _chinese.cache_clear()
+    monkeypatch.setitem(sys.modules, "jieba", None)
+
+    with pytest.raises(ConfigError, match=r"pip install 'mmtrain\[chinese\]'"):
+        TextReader("text", segment="chinese")
 
 
 def test_composed_and_decomposed_letters_are_the_same_word():

@@ -15,6 +15,7 @@ from mmtrain.contracts import Signal, SignalSpec, Tokens
 from mmtrain.encoders.conv2 import Conv2
 from mmtrain.encoders.convnet import ConvNet
 from mmtrain.encoders.resnet import ResNet18
+from tests import tiny
 
 
 def picture(channels: int, height: int, width: int) -> SignalSpec:
@@ -69,6 +70,28 @@ def test_conv2_has_the_parameters_of_its_formula(pool: int, features: int):
 def test_conv2_refuses_to_explode():
     with pytest.raises(ValueError, match=r"flattens 64x64 pictures to 262,144 features, over `max_features`"):
         Conv2(picture(3, 64, 64), pool=1)
+
+
+@pytest.mark.slow
+def test_conv2_without_pooling_learns(tmp_path: Path):
+    """300 steps over pictures and sentences, the picture flattened whole: the loss falls third by third."""
+    run = tiny.train(
+        tmp_path,
+        "dataset.variant=text_image",
+        "dataset.train_rows=720",
+        "dataset.val_rows=20",
+        "dataset.test_rows=20",
+        "encoder/image=conv2",
+        "encoder.image.pool=1",
+        "trainer.epochs=9",
+        "trainer.max_steps=300",
+        "optimizer.lr=1e-3",
+    )
+    losses = [float(str(row["loss"])) for row in tiny.rows(run) if row["kind"] == "train"]
+    first, second, third = (sum(losses[start : start + 100]) / 100 for start in (0, 100, 200))
+
+    assert len(losses) == 300
+    assert first > 1.2 * second > 1.2 * 1.2 * third
 
 
 def test_resnet_is_that_of_torchvision_without_its_classifier():

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmtrain.contracts import Batch, DataSpec, Results, Target, TargetSpec
+from mmtrain.contracts import Batch, DataSpec, Results
+from mmtrain.target import Target, TargetSpec
 from mmtrain.tasks.classification import Classification, calibration_error
 
 SPEC = DataSpec({}, {"label": TargetSpec("label", "class", ("cat", "dog"), (30, 10))})
@@ -39,10 +40,25 @@ def test_balanced_weights_are_those_of_scikit_learn() -> None:
     assert task.loss(torch.zeros(2, 2), rows).item() == pytest.approx((40 / 60 + 40 / 20) * math.log(2))
 
 
+def test_focal_loss_of_a_case_by_hand() -> None:
+    """p = 3/4: (1/4)^2 log(4/3); p = 1 has neither loss nor a gradient that is not finite, at any gamma."""
+    outputs = torch.tensor([[math.log(3), 0.0]])
+    one = batch([0], [True], [1.0])
+
+    assert Classification(SPEC, loss="focal").loss(outputs, one).item() == pytest.approx(math.log(4 / 3) / 16)
+    assert Classification(SPEC, loss="focal", gamma=0).loss(outputs, one).item() == pytest.approx(math.log(4 / 3))
+    sure = torch.tensor([[1000.0, 0.0]], requires_grad=True)
+    Classification(SPEC, loss="focal", gamma=0.5).loss(sure, one).backward()
+    assert sure.grad.tolist() == [[0, 0]]
+    with pytest.raises(ValueError, match=r"`label_smoothing` .* is for loss=cross_entropy"):
+        Classification(SPEC, loss="focal", label_smoothing=0.1)
+
+
 def test_metrics_of_a_case_by_hand() -> None:
     """Three of four right: accuracy .75, its standard error, and macro F1 of 4/5 and 2/3."""
     outputs = torch.tensor([[2.0, 0.0], [2.0, 0.0], [2.0, 0.0], [0.0, 2.0]])
-    results = Results(list("abcd"), outputs, Target(torch.tensor([0, 0, 1, 1]), torch.ones(4, dtype=torch.bool)), 0.0)
+    target = Target(torch.tensor([0, 0, 1, 1]), torch.ones(4, dtype=torch.bool))
+    results = Results(list("abcd"), outputs, {"label": target}, 0.0)
     metrics = Classification(SPEC).metrics(results)
 
     assert metrics["accuracy"] == 0.75
@@ -62,7 +78,7 @@ def test_calibration_error_of_a_case_by_hand() -> None:
 def test_predictions_name_the_class_and_give_every_probability() -> None:
     """A row whose logits differ by log 3: probability .75 for the first class."""
     target = Target(torch.tensor([0]), torch.tensor([False]))
-    table = Classification(SPEC).table(Results(["a"], torch.tensor([[math.log(3), 0.0]]), target, math.nan))
+    table = Classification(SPEC).table(Results(["a"], torch.tensor([[math.log(3), 0.0]]), {"label": target}, math.nan))
 
     assert table["prediction"] == ["cat"]
     assert table["probability"] == pytest.approx([0.75])

@@ -1,0 +1,37 @@
+"""`mmtrain cache`: the decoded samples that are kept, with sizes and ages; `mmtrain cache clear` removes them."""
+
+from __future__ import annotations
+
+import time
+
+from mmtrain import arguments
+from mmtrain.data.cache import clear, entries
+from mmtrain.errors import ConfigError
+from mmtrain.paths import cache_dir
+from mmtrain.report import bytes_of, duration, say, table
+
+OPTIONS = {"cache_dir": "the folder of the cache, where runs were given another than ~/.cache/mmtrain"}
+
+
+def run(words: list[str]) -> None:
+    """Lists or clears.
+
+    Raises:
+        ConfigError: The word is not `clear`.
+    """
+    given = arguments.parse("cache", words, positional=["[clear]"], options=OPTIONS)
+    action = given.get("clear")
+    if action not in (None, "clear"):
+        raise ConfigError(f"`{action}`: expected `clear` or nothing: mmtrain cache clear.")
+    root = cache_dir(given.get("cache_dir", "auto"))
+    assert root is not None  # only null, which is no string, means none
+    found = entries(root) if action is None else clear(root)
+    size = bytes_of(sum(entry.size for entry in found))
+    if not found:
+        say(f"the cache {root} is empty")
+    elif action == "clear":
+        say(f"removed {size} from {root}")
+    else:
+        ages = [f"{duration(max(0.0, time.time() - entry.used))} ago" for entry in found]
+        rows = [[entry.recipe, bytes_of(entry.size), age] for entry, age in zip(found, ages, strict=True)]
+        say(f"{root}\n" + table([["decoded as", "size", "last used"], *rows, ["total", size, ""]], indent="  "))

@@ -1,0 +1,96 @@
+"""A pretrained tokenizer, from a folder or the Hugging Face Hub, so that a pretrained text encoder gets its own ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+from torch import Tensor
+
+from mmtrain.contracts import Cell, Range, SignalSpec
+from mmtrain.data.subwords import Subwords, library, parsed, spec_of
+from mmtrain.errors import ConfigError
+
+FILE = "tokenizer.json"
+PATIENCE = 1.5  # seconds for the Hub to answer
+
+
+class PretrainedReader:
+    """Reads a text as ids [T] of a pretrained tokenizer, int64, with the marks that it puts around a text.
+
+    Args:
+        name: The modality's name.
+        tokenizer: A folder that holds tokenizer.json, or a name on the Hub; read when a run starts, and kept with it.
+        max_length: Ids kept of a text, marks included.
+
+    Raises:
+        ConfigError: The `tokenizers` library is not installed.
+    """
+
+    kind = "text"
+
+    def __init__(self, name: str, *, tokenizer: str, max_length: Annotated[int, Range(2, 100_000)] = 128) -> None:
+        library()
+        self.name = name
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+
+    def fit(self, cells: Iterable[Cell]) -> SignalSpec:
+        """Reads the tokenizer; needs no look at the data.
+
+        Raises:
+            ConfigError: There is no such tokenizer, or it cannot be read.
+        """
+        path = self._file()
+        try:
+            tokenizer = parsed(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"`reader.{self.name}.tokenizer`: {path}: {error}.") from None
+        spec = spec_of(tokenizer, self.name, max_length=self.max_length)
+        self.restore(spec)
+        return spec
+
+    def restore(self, spec: SignalSpec) -> None:
+        """Takes the tokenizer of `spec`; the one that was named is not looked for.
+
+        Raises:
+            ValueError: It holds no tokenizer.
+        """
+        self._subwords = Subwords(spec)
+
+    def decode(self, cell: Cell) -> Tensor:
+        """The ids of the text, cut to `max_length`: [T] int64, T at least 1."""
+        return self._subwords.ids(cell)
+
+    def finish(self, values: Tensor) -> Tensor:
+        """The ids as they are."""
+        return values
+
+    def _file(self) -> Path:
+        """The tokenizer.json of the folder, of the Hub's cache, or, where the Hub answers, from there."""
+        folder = Path(self.tokenizer)
+        key = f"`reader.{self.name}.tokenizer` (={self.tokenizer})"
+        if folder.is_dir():
+            if not (folder / FILE).is_file():
+                raise ConfigError(
+                    f"{key}: no {FILE} in this folder; transformers writes one: "
+                    f"AutoTokenizer.from_pretrained(...).save_pretrained(...)."
+                )
+            return folder / FILE
+        from huggingface_hub import HfApi, errors, hf_hub_download
+
+        unreachable = errors.HTTPError  # type: ignore[attr-defined]  # of whichever library the Hub's client uses
+
+        try:
+            try:
+                return Path(hf_hub_download(self.tokenizer, FILE, local_files_only=True))
+            except errors.LocalEntryNotFoundError:
+                HfApi().model_info(self.tokenizer, timeout=PATIENCE)  # fails at once where a download tries for long
+                return Path(hf_hub_download(self.tokenizer, FILE))
+        except (OSError, errors.HFValidationError, unreachable) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ConfigError(
+                f"{key}: no such folder, not in the cache of Hugging Face, and not to be had from the Hub ({reason}); "
+                f"name a folder that holds {FILE}, or learn subwords from the training rows with reader/text=bpe."
+            ) from None
