@@ -144,6 +144,7 @@ def build_model(config: Config, settings: RunSettings, spec: DataSpec, task: Tas
         fusion,
         _head(fusion, task, settings.width),
         width=settings.width,
+        unimodal=_unimodal_heads(tuple(encoders), settings, task),
         null_tokens=settings.technique.null_tokens,
     )
 
@@ -205,6 +206,17 @@ def _head(fusion: Fusion, task: Task, width: int) -> nn.Module:
             "choose another fusion."
         )
     return fusion.make_head(task.make_head)
+
+
+def _unimodal_heads(names: tuple[str, ...], settings: RunSettings, task: Task) -> dict[str, nn.Module]:
+    """Made last, so that the first weights of all else are those of a run without them."""
+    if not settings.technique.unimodal_weight:
+        return {}
+    if not isinstance(task, Logits):
+        raise ConfigError(
+            f"`technique.unimodal_weight`: the outputs of {type(task).__name__} are no logits; set it to 0."
+        )
+    return {name: task.make_head(settings.width) for name in names}
 
 
 def _factory_for(config: Config, group: str, name: str, kind: str) -> Callable[..., object]:

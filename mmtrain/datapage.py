@@ -23,7 +23,7 @@ from mmtrain.contracts import Cell, SignalSpec
 from mmtrain.data.dataset import Data
 from mmtrain.errors import DataError
 from mmtrain.page import render
-from mmtrain.survey import Survey, length_line
+from mmtrain.survey import WORDS, Survey, length_line
 
 EXAMPLES = 12
 MOST_CLASSES = 60
@@ -70,6 +70,7 @@ def write(path: Path, data: Data, found: Survey) -> None:
         bad=[reason for split in found.bad.values() for reason in split.values()],
         pairs={"twice": found.twice, "across": found.across, "disputed": found.disputed},
         classes={name: class_rows(by_split) for name, by_split in found.classes.items()},
+        words={name: WORDS[data.spec.targets[name].kind] for name in found.classes},
         most_classes=MOST_CLASSES,
         lengths={
             name: (length_line(lengths, signals[name]), histogram(lengths, signals[name]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import nullcontext
 from itertools import islice
 
@@ -23,12 +23,14 @@ from mmtrain.data.plan import share
 from mmtrain.errors import Stopped
 from mmtrain.evaluation import Abandoned, evaluate
 from mmtrain.nonfinite import non_finite
+from mmtrain.objective import Balance, Objective, Terms
 from mmtrain.optim import fill_gradients
 from mmtrain.profiling import profiled
 from mmtrain.protocols import Calibrated
 from mmtrain.run import Run
 from mmtrain.seeding import seed_step
 from mmtrain.techniques.modality_dropout import drop
+from mmtrain.telling import write_evaluation
 
 _MOST_BAD_STEPS = {"scaler": 20, "skip": 5, "stop": 1}
 """In a row, before the run ends."""
@@ -41,20 +43,25 @@ def fit(run: Run) -> None:
         Stopped: A signal asked for it; the state is saved.
         NonFiniteError: A loss or gradient is nan or infinite; the weights are those before that step.
     """
-    model = run.peers.wrap(run.state.model, run.compute.device)
     settings = run.settings.trainer
     if settings.compile:
-        model.compile()
+        run.model.compile()
+    objective = objective_of(run)
     rest(run)
     traced = settings.profile_steps if run.peers.first else 0
     with profiled(run.folder, traced, say=run.meter.line) as step_profiled:
         while not finished(run):
             for micros in steps_of_epoch(run):
-                train_step(run, model, micros)
+                train_step(run, objective, micros)
                 step_profiled()
                 rest(run)
                 if finished(run):
                     break
+
+
+def objective_of(run: Run) -> nn.Module:
+    """What steps are taken with: the model with its losses, its gradients exchanged between the processes."""
+    return run.peers.wrap(Objective(run.model, run.task, run.compute, run.settings.technique), run.compute.device)
 
 
 def steps_of_epoch(run: Run) -> Generator[list[Batch], None, None]:
@@ -71,7 +78,7 @@ def steps_of_epoch(run: Run) -> Generator[list[Batch], None, None]:
         yield list(islice(loader, settings.accumulate))
 
 
-def train_step(run: Run, model: nn.Module, micros: list[Batch]) -> None:
+def train_step(run: Run, objective: nn.Module, micros: list[Batch]) -> None:
     """One optimizer step over all parts of a global batch, on all processes."""
     state, settings, progress = run.state, run.settings.trainer, run.state.progress
     rate = run.schedule(progress.step)
@@ -79,21 +86,20 @@ def train_step(run: Run, model: nn.Module, micros: list[Batch]) -> None:
         group["lr"] = group["initial_lr"] * rate
     # Divided by the weight of the whole step, so that neither parts nor processes change the mean.
     weight, rows = run.peers.sum([sum(map(run.task.weight, micros)), sum(map(len, micros))])
+    balance = Balance(run.model, run.settings.technique, run.peers, state.scaler)
     total = torch.zeros((), device=run.compute.device)
     outputs: list[Outputs] = []
     for number, batch in enumerate(micros):
         seed_step(run.compute.device, run.settings.seed, progress.step, number, run.peers.rank, "step")
         moved = drop(batch, run.settings.technique.modality_dropout).to(run.compute.device)
-        with run.peers.reported(), run.peers.synchronised(model, number == len(micros) - 1):
-            with run.compute.autocast():
-                outputs.append(model(moved))
-            loss = run.task.loss(outputs[-1], moved) / max(weight, 1e-12)
-            scaled = loss * run.peers.size  # DistributedDataParallel averages; we want the sum
-            torch.autograd.backward(scaled if state.scaler is None else state.scaler.scale(scaled))
-        total += loss.detach()
+        with run.peers.reported(), run.peers.synchronised(objective, number == len(micros) - 1):
+            terms: Terms = objective(moved)
+            total += balance.backward(terms, weight)
+        outputs.append(terms.outputs)
     fill_gradients(state.model)
     if state.scaler is not None:
         state.scaler.unscale_(state.optimizer)
+    watched = balance.adjust(run.settings.seed, progress.step, watch=_logged(run, progress.step + 1))
     norm = nn.utils.clip_grad_norm_(state.model.parameters(), settings.clip_norm or math.inf)
     mine, norm_value = torch.stack([total, norm]).tolist()  # the only wait for the device in a step
     (loss_sum,) = run.peers.sum([mine])
@@ -113,7 +119,7 @@ def train_step(run: Run, model: nn.Module, micros: list[Batch]) -> None:
     progress.step, progress.batch = progress.step + 1, progress.batch + 1
     if progress.batch == run.steps_per_epoch:
         progress.epoch, progress.batch = progress.epoch + 1, 0
-    _tell(run, loss_sum, rate, int(rows), micros)
+    _tell(run, loss_sum, rate, int(rows), micros, watched)
 
 
 def rest(run: Run) -> None:
@@ -151,13 +157,13 @@ def validate(run: Run) -> None:
     write_evaluation(run, "val", results, metrics)
 
 
-def score(run: Run, split: str, *, poll: bool = False) -> Results:
-    """Evaluates a split with the weights that count: the averaged ones where there are any."""
+def score(run: Run, split: str, *, poll: bool = False, model: nn.Module | None = None) -> Results:
+    """Evaluates a split with the weights that count, the averaged ones where there are any; `model` may be a view."""
     state = run.state
 
     def made() -> Results:
         return evaluate(
-            state.model,
+            model or state.model,
             run.data,
             run.task,
             run.data.source.splits[split],
@@ -174,26 +180,6 @@ def score(run: Run, split: str, *, poll: bool = False) -> Results:
         run.meter.once(f"skipped {name}: {reason}")
     refuse_many(dict(results.skipped), len(run.data.source.splits[split]), split, run.settings.max_bad_fraction)
     return results
-
-
-def write_evaluation(
-    run: Run, split: str, results: Results, metrics: dict[str, float], *, checkpoint: int | None = None
-) -> None:
-    """One row in metrics.jsonl, and one line for the user.
-
-    Args:
-        run: The run.
-        split: What was evaluated.
-        results: Its outputs.
-        metrics: Its scores.
-        checkpoint: At the end of a run, the step whose weights were tested.
-    """
-    step, last = run.state.progress.step, {} if checkpoint is None else {"checkpoint": checkpoint}
-    if run.recorder is not None:
-        run.recorder.write("evaluation", step, split=split, rows=len(results.ids), loss=results.loss, **metrics, **last)
-        numbers = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if not name.endswith("_se"))
-        tested = step if checkpoint is None else checkpoint
-        run.meter.line(f"step {tested}/{run.total_steps}  {split}  loss {results.loss:.4g}  {numbers}")
 
 
 def save(run: Run) -> None:
@@ -243,8 +229,12 @@ def _leave_out(run: Run, loss: float, micros: list[Batch], outputs: list[Outputs
         run.recorder.write("nonfinite", progress.step, epoch=progress.epoch)
 
 
-def _tell(run: Run, loss: float, rate: float, rows: int, micros: list[Batch]) -> None:
-    progress, settings = run.state.progress, run.settings.trainer
+def _logged(run: Run, step: int) -> bool:
+    return step % run.settings.trainer.log_every_steps == 0 or step == 1
+
+
+def _tell(run: Run, loss: float, rate: float, rows: int, micros: list[Batch], watched: Mapping[str, float]) -> None:
+    progress = run.state.progress
     if run.settings.on_bad_sample == "skip":
         for pairs in run.peers.gather([pair for batch in micros for pair in batch.skipped]):
             run.skipped |= dict(pairs)
@@ -252,8 +242,7 @@ def _tell(run: Run, loss: float, rate: float, rows: int, micros: list[Batch]) ->
         run.meter.once(f"skipped {name}: {reason}")
     refuse_many(run.skipped, len(run.data.source.splits["train"]), "train", run.settings.max_bad_fraction)
     speed = run.meter.step(progress.step, loss=loss, rows=rows)
-    if run.recorder is not None and (progress.step % settings.log_every_steps == 0 or progress.step == 1):
+    if run.recorder is not None and _logged(run, progress.step):
         lr = rate * max(float(group["initial_lr"]) for group in run.state.optimizer.param_groups)
-        run.recorder.write(
-            "train", progress.step, epoch=progress.epoch, loss=loss, lr=lr, samples_per_second=round(speed, 1)
-        )
+        values = {"loss": loss, "lr": lr, "samples_per_second": round(speed, 1), **watched}
+        run.recorder.write("train", progress.step, epoch=progress.epoch, **values)

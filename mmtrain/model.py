@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmtrain.contracts import Batch, Fused, Outputs, Signal, Tokens
 from mmtrain.protocols import Encoder, Fusion
+
+
+class Answers(NamedTuple):
+    """All that a model with unimodal heads says."""
+
+    outputs: Outputs  # of the joint head
+    unimodal: dict[str, Tensor]  # [B,...] each
+    fused: Fused
 
 
 class MultimodalModel(nn.Module):
@@ -26,6 +35,7 @@ class MultimodalModel(nn.Module):
         fusion: Joins the modalities' tokens of width `width`.
         head: Turns a Fused into the outputs of the task; see `Task.make_head`.
         width: The common width of all tokens.
+        unimodal: One head a modality beside `head`; none where no technique asks for them.
         null_tokens: A learned token takes the place of an absent modality: every fusion then finds one there.
     """
 
@@ -36,6 +46,7 @@ class MultimodalModel(nn.Module):
         head: nn.Module,
         *,
         width: int,
+        unimodal: Mapping[str, nn.Module] | None = None,
         null_tokens: bool = False,
     ) -> None:
         super().__init__()
@@ -52,13 +63,32 @@ class MultimodalModel(nn.Module):
         self.fusion = _module(fusion)
         self.head = head
         self.width = width
+        self.unimodal = nn.ModuleDict(unimodal)
         self.null_tokens = nn.Parameter(torch.randn(len(encoders), width) * 0.02) if null_tokens else None
 
-    def forward(self, batch: Batch) -> Outputs:
-        """Returns the outputs of the task."""
+    def forward(self, batch: Batch, *, whole: bool = False) -> Outputs | Answers:
+        """Returns the outputs of the task; where `whole`, all that `answers` does."""
+        return self.answers(batch) if whole else self._answer(self.fuse(batch), batch)
+
+    def answers(self, batch: Batch) -> Answers:
+        """Returns the outputs of the joint head and of those of the modalities, and what they have read."""
+        fused = self.fuse(batch)
+        alone = {name: head(fused._replace(pooled=fused.by_modality[name])) for name, head in self.unimodal.items()}
+        return Answers(self._answer(fused, batch), alone, fused)
+
+    def _answer(self, fused: Fused, batch: Batch) -> Outputs:
         given = (batch.targets,) if getattr(self.head, "reads_targets", False) else ()
-        outputs: Outputs = self.head(self.fuse(batch), *given)
+        outputs: Outputs = self.head(fused, *given)
         return outputs
+
+    def branches(self) -> dict[str, list[nn.Parameter]]:
+        """The trainable parameters of each modality alone: its projection, and its encoder unless it is shared."""
+        owners = list(self.owner.values())
+        parts = {
+            name: [self.projections[name], *([self.encoders[name]] if owners.count(owner) == 1 else [])]
+            for name, owner in self.owner.items()
+        }
+        return {n: [p for part in own for p in part.parameters() if p.requires_grad] for n, own in parts.items()}
 
     def fuse(self, batch: Batch) -> Fused:
         """Returns what the head reads: the fused vector, and all tokens."""
@@ -99,6 +129,7 @@ def parameter_counts(model: MultimodalModel) -> dict[str, int]:
     """Trainable and frozen parameters of each part, for people: `encoder text`, `projections`, `fusion`, `head`."""
     parts: dict[str, nn.Module] = {f"encoder {name}": module for name, module in model.encoders.items()}
     parts |= {"projections": model.projections, "fusion": model.fusion, "head": model.head}
+    parts |= {"unimodal heads": model.unimodal} if model.unimodal else {}
     return {name: sum(p.numel() for p in module.parameters()) for name, module in parts.items()}
 
 

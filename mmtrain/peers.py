@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 import torch
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mmtrain.errors import PeerError
@@ -42,6 +42,15 @@ class Peers:
         with self.reported():
             distributed.all_reduce(total, group=self._control)
         return list(total.tolist())
+
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Averages tensors of the model's device in place, as DistributedDataParallel does with gradients."""
+        if self.size == 1:
+            return
+        with self.reported():
+            for tensor in tensors:
+                distributed.all_reduce(tensor)
+                tensor /= self.size
 
     def gather(self, item: Item) -> list[Item]:
         """What every process has, in the order of ranks."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 
 from mmtrain.evaluation import evaluate
-from mmtrain.loop import steps_of_epoch, train_step
+from mmtrain.loop import objective_of, steps_of_epoch, train_step
 from mmtrain.run import Run
 
 try:
@@ -41,11 +41,12 @@ def rehearse(run: Run) -> Estimate:
     model, trainer, splits = run.state.model, run.settings.trainer, run.data.source.splits
     if run.compute.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(run.compute.device)
+    objective = objective_of(run)
     seconds: list[float] = []
     start = time.perf_counter()
     with closing(steps_of_epoch(run)) as steps:
         for micros in steps:
-            train_step(run, model, micros)
+            train_step(run, objective, micros)
             seconds.append(time.perf_counter() - start)
             if len(seconds) == min(STEPS, run.total_steps):
                 break

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from mmtrain.data.dataset import Data
 from mmtrain.device import Compute
 from mmtrain.interrupt import StopFlag
+from mmtrain.model import MultimodalModel
 from mmtrain.optim import Schedule
 from mmtrain.peers import Peers
 from mmtrain.protocols import Plan, Task
@@ -40,3 +42,8 @@ class Run:
     recorder: Recorder | None = None  # of the first process, while it trains
     saved_step: int = -1
     skipped: dict[str, str] = field(default_factory=dict)  # training rows that could not be read: the reason by id
+
+    @property
+    def model(self) -> MultimodalModel:
+        """The model that `state` trains."""
+        return cast(MultimodalModel, self.state.model)

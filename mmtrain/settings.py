@@ -45,6 +45,11 @@ class TechniqueSettings:
 
     modality_dropout: Annotated[float, Range(0, 0.9)] = 0.0
     null_tokens: bool = False
+    unimodal_weight: Annotated[float, Range(0)] = 0.0
+    ogm_ge: Annotated[float, Range(0)] = 0.0
+    mmpareto: Annotated[float, Range(0)] = 0.0
+    alignment: Annotated[float, Range(0)] = 0.0
+    alignment_temperature: Annotated[float, Range(0, above=True)] = 0.07
 
 
 @dataclass(frozen=True)

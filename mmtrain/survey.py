@@ -14,8 +14,12 @@ from mmtrain.data.fitting import refuse_many
 from mmtrain.data.store import key_of
 from mmtrain.errors import DataError
 from mmtrain.report import progress
+from mmtrain.target import TargetSpec
 
 CLASSES_SHOWN = 5
+BAD_SHOWN = 20
+WORDS = {"class": "classes", "multilabel": "tags"}
+"""The kinds of target that are counted, and what they consist of."""
 
 
 @dataclass
@@ -27,7 +31,7 @@ class Survey:
         read: Those of them that were read.
         bad: By split, the reason by the id of each row that could not be read.
         lengths: Steps of each sample that was read, by modality; only of modalities that are padded.
-        classes: By target and split, how many rows each class has; all rows, only of targets that are classes.
+        classes: By target and split, how many rows each class or tag has; all rows, only of targets that have some.
         twice: Rows that were read and equal an earlier one in all modalities: (id, id of the earlier one).
         across: Those of them in another split than the earlier one.
         disputed: Those of them with another target than the earlier one.
@@ -61,7 +65,7 @@ def take(data: Data, sample: int | None = None) -> Survey:
     total = sum(found.rows.values())
     chosen = range(total) if sample is None or sample >= total else [at * total // sample for at in range(sample)]
     found.lengths = {name: [] for name, spec in data.spec.signals.items() if spec.length > 1}
-    found.classes = {name: _classes(data, name) for name, spec in data.spec.targets.items() if spec.kind == "class"}
+    found.classes = {name: _classes(data, name) for name, spec in data.spec.targets.items() if spec.kind in WORDS}
     seen: dict[bytes, tuple[str, int]] = {}
     for split, row in progress(_rows(splits, chosen), total=len(chosen), unit="row"):
         found.read[split] += 1
@@ -106,15 +110,27 @@ def _read(data: Data, split: str, row: int, found: Survey) -> bytes | None:
 def _classes(data: Data, name: str) -> dict[str, Counter[str]]:
     """How many rows of each split a class has."""
     return {
-        split: Counter(value for row in rows if (value := data.source.target(row, name)) is not None)
+        split: Counter(label for row in rows for label in _labels(data, row, name))
         for split, rows in data.source.splits.items()
     }
+
+
+def _labels(data: Data, row: int, name: str) -> list[str]:
+    """The class or the tags of a row; none where it has no target, or one that is left out as unreadable."""
+    value, spec = data.source.target(row, name), data.spec.targets[name]
+    if value is None or spec.kind == "class":
+        return [] if value is None else [value]
+    try:
+        tags = data.targets[name].encode(value).tensor[0]  # [K]
+    except ValueError:
+        return []
+    return [spec.classes[number] for number in tags.nonzero().flatten().tolist()]
 
 
 def lines(found: Survey, data: Data) -> Iterator[str]:
     """The findings for people, one a line."""
     for name, by_split in found.classes.items():
-        yield from _class_lines(name, by_split)
+        yield from _class_lines(data.spec.targets[name], by_split)
     for name, spec in data.spec.signals.items():
         shape = "x".join(map(str, spec.shape))
         yield f"{name}: {length_line(found.lengths[name], spec)}" if name in found.lengths else f"{name}: {shape}"
@@ -125,9 +141,13 @@ def lines(found: Survey, data: Data) -> Iterator[str]:
     ):
         if pairs:
             yield f"note: {len(pairs):,} rows {what}, the first: {pairs[0][0]} as {pairs[0][1]}"
+    reasons = [reason for split in found.bad.values() for reason in split.values()]
+    yield from (f"bad: {reason}" for reason in reasons[:BAD_SHOWN])
+    if len(reasons) > BAD_SHOWN:
+        yield f"bad: {len(reasons) - BAD_SHOWN:,} more"
 
 
-def _class_lines(name: str, by_split: dict[str, Counter[str]]) -> Iterator[str]:
+def _class_lines(spec: TargetSpec, by_split: dict[str, Counter[str]]) -> Iterator[str]:
     train = by_split.get("train", Counter())
     if not train:
         return
@@ -135,13 +155,13 @@ def _class_lines(name: str, by_split: dict[str, Counter[str]]) -> Iterator[str]:
     rows = f"from {train[least]:,} rows ('{least}') to {train[most]:,} ('{most}')"
     if train[least] == train[most]:
         rows = f"{train[least]:,} rows each"
-    share = train[most] / sum(train.values())
-    yield f"{name}: {len(train):,} classes, in train {rows}; the largest is {share:.0%} of all"
+    share, what = train[most] / (spec.rows or sum(train.values())), WORDS[spec.kind]
+    yield f"{spec.name}: {len(train):,} {what}, in train {rows}; the largest has {share:.0%} of all rows"
     for split, counts in by_split.items():
         lacking = [label for label in train if not counts[label]]
-        if lacking:
+        if lacking and spec.kind == "class":  # of tags, the data's own notes tell it
             more = ", ..." if len(lacking) > CLASSES_SHOWN else ""
-            yield f"note: {split} has no row of {len(lacking):,} classes: {', '.join(lacking[:CLASSES_SHOWN])}{more}"
+            yield f"note: {split} has no row of {len(lacking):,} {what}: {', '.join(lacking[:CLASSES_SHOWN])}{more}"
 
 
 def length_line(lengths: Sequence[int], spec: SignalSpec) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from mmtrain import checkpoint, page, paths
+from mmtrain import checkpoint, imbalance, page, paths
 from mmtrain.build import Config, Parts, build, build_optimizer, build_plan, build_schedule, settings_of
 from mmtrain.compose import without_initial_weights
 from mmtrain.contracts import Results
@@ -22,7 +22,7 @@ from mmtrain.data.spec_file import load_spec, save_spec
 from mmtrain.device import Compute, choose
 from mmtrain.errors import ConfigError, DataError
 from mmtrain.interrupt import StopFlag, watched
-from mmtrain.loop import finished, fit, score, write_evaluation
+from mmtrain.loop import finished, fit, score
 from mmtrain.model import parameter_counts
 from mmtrain.optim import MovingAverage
 from mmtrain.peers import Peers, joined
@@ -34,6 +34,7 @@ from mmtrain.runfolder import environment, opened, split_lines, write_config, wr
 from mmtrain.seeding import key
 from mmtrain.settings import RunSettings
 from mmtrain.state import TrainState, load_weights, restore_calibration
+from mmtrain.telling import write_evaluation
 
 
 def start(config: Config, arguments: Sequence[str] = ()) -> Path:
@@ -217,9 +218,11 @@ def _finish(run: Run) -> None:
     results = score(run, split)
     metrics = run.task.metrics(results)
     if run.recorder is None:
+        imbalance.tell(run, split, metrics[run.task.metric])
         return
     say(f"best step {best} of {progress.step}, by {run.task.metric} on val")
     write_evaluation(run, split, results, metrics, checkpoint=best)
+    imbalance.tell(run, split, metrics[run.task.metric])
     write_table(run.folder / "predictions" / f"{split}.csv", prediction_columns(run.data, run.task, results))
     page.write(
         run.folder,

@@ -154,5 +154,9 @@ def _together(config: Mapping[str, object], faulty: set[str]) -> Iterator[Fault]
     warmup, steps = (settings.get("schedule") or {}).get("warmup_steps", 0), trainer["max_steps"]
     if steps is not None and warmup > steps:
         yield Fault("schedule.warmup_steps", f"found {warmup}, expected at most `trainer.max_steps` (={steps}).")
+    technique = asdict(RunSettings().technique) | (settings.get("technique") or {})
+    for key in ("ogm_ge", "mmpareto"):
+        if technique[key] and not technique["unimodal_weight"]:
+            yield Fault(f"technique.{key}", "needs the unimodal heads; set technique.unimodal_weight=1.")
     if compose.unjoined(settings) and len(modalities or ()) > 1:
         yield Fault("fusion", "none does not join modalities; with several, choose another: `mmtrain list fusion`.")

@@ -28,7 +28,7 @@ from mmtrain import compose, seeding, training
 from mmtrain.build import build, settings_of
 from mmtrain.device import choose
 from mmtrain.interrupt import StopFlag
-from mmtrain.loop import rest, steps_of_epoch, train_step
+from mmtrain.loop import objective_of, rest, steps_of_epoch, train_step
 from mmtrain.peers import Peers
 from mmtrain.report import Meter
 from mmtrain.run import Run
@@ -74,12 +74,12 @@ class Listener(Meter):
 
 def ours(run: Run) -> Iterator[float]:
     """The loop of `mmtrain.loop.fit` with a pause after each step; checkpoints and evaluations are none of its time."""
-    model = run.peers.wrap(run.state.model, run.compute.device)
+    objective = objective_of(run)
     run.meter = listener = Listener(run.total_steps)
     rest(run)
     while True:
         for micros in steps_of_epoch(run):
-            train_step(run, model, micros)
+            train_step(run, objective, micros)
             rest(run)
             yield listener.loss
 

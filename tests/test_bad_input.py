@@ -298,6 +298,74 @@ def test_a_table_that_cannot_be_used_is_a_fault_of_the_data(mmtrain, case):
     assert said in err
 
 
+TAGS, REGRESSION = ("task=tagging",), ("task=regression",)
+TARGETS = {
+    "an empty tag": (
+        TAGS,
+        ["a|b", "a||b"] * 6,
+        "t.csv:3, t.csv:5, t.csv:7, t.csv:9, t.csv:11 and 1 more: 'a||b' has an",
+    ),
+    "a tag in test only": (TAGS, ["a|b"] * 11 + ["c"], "t.csv:13: no training row has the tag 'c' of `label`"),
+    "rare tags only": ((*TAGS, "task.min_count=9"), ["a", "b"] * 6, "`min_count` (=9) training rows: the commonest"),
+    "no JSON": ((*TAGS, "task.separator=json"), ["[]", "a"] * 6, "6 such rows; mend the cells, add training rows"),
+    "a unit": (REGRESSION, ["1.5", "1.5 kg"] * 6, "'1.5 kg' is no finite number such as -1.5 or 2e3. 6 such rows"),
+    "an infinite number": (REGRESSION, ["1.5"] * 11 + ["1e999"], "t.csv:13: '1e999' is no finite number"),
+    "one number": (REGRESSION, ["2", "2.0"] * 6, "`label` needs two different numbers at least"),
+}
+
+
+@pytest.mark.parametrize("case", TARGETS)
+def test_a_target_that_cannot_be_learned_is_a_fault_of_the_data(mmtrain, case):
+    options, cells, said = TARGETS[case]
+    write(label=cells)
+
+    code, _, err = mmtrain("check", *TINY, "modalities=[text]", *options)
+
+    assert code == 3, err
+    assert said in err
+
+
+def test_targets_that_cannot_be_read_can_be_left_out_and_are_listed(train):
+    """Their rows count as having none; the scores are of the others."""
+    write(label=["1", "2", "?", "4"] * 3)
+
+    code, out, _ = train("modalities=[text]", "task=regression", "on_bad_sample=skip")
+
+    assert code == 0
+    assert "note: 3 rows count as having no `label`; t.csv:4, t.csv:8, t.csv:12: '?' is no finite number" in out
+
+
+TWO = ("task=multi_task", "+task@task.tasks.a=regression", "+task@task.tasks.b=tagging")
+SEVERAL = ("dataset.target=[label,size]", "modalities=[text]")
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "said"),
+    [
+        ((), 2, "`task.target` is null, which means the only target of the data; it has label, size"),
+        (("task=multi_task",), 2, "`tasks` is empty; add one with +task@task.tasks.<name>=<option>"),
+        (("task=multi_task", "+task@task.tasks.a=regression"), 2, "`task.tasks.a.target` is null"),
+        (
+            (*TWO, "task.tasks.a.target=size", "task.tasks.b.target=size"),
+            2,
+            "`task.tasks`: two tasks read the target `size`, and not in the same way",
+        ),
+        (
+            ("task=regression", "task.target=[label,size]"),
+            3,
+            "2 of 12 rows have none of `label`, `size`: t.csv:2, t.csv",
+        ),
+    ],
+)
+def test_several_targets_are_named_and_read_in_one_way(mmtrain, typed, code, said):
+    """A row may lack some of them, and not all."""
+    write(label=["", "1", "2"] * 4, size=["", "3", "4", "5", "6", "7"] * 2)
+
+    found, _, err = mmtrain("check", *TINY, *SEVERAL, *typed)
+
+    assert (found, said in err) == (code, True), err
+
+
 def test_training_tells_the_same_and_leaves_a_note_in_the_run(train):
     write(label=["x", "y"] * 5 + ["x", "z"])
 
@@ -491,6 +559,19 @@ def test_check_ends_as_training_would(mmtrain, train, bad, options, code):
     if code and not options:
         assert [f"t.csv:{row + 1} (bad.png)" in err for row in bad] == [True] * 3
         assert "3 of 12 rows cannot be read; mend the files, or leave such rows out" in err
+
+
+def test_files_that_are_gone_are_told_of_all_columns_at_once(mmtrain):
+    """A line each, before anything is decoded."""
+    write(image=["gone.png", *["0.png"] * 11], audio=["0.wav"] * 10 + ["lost.wav"] * 2)
+
+    code, _, err = mmtrain("check", *TINY)
+
+    assert code == 3
+    assert [line.partition(": line")[0] for line in err.splitlines()] == [
+        "error: t.csv: 1 of 12 rows have an unusable `image`",
+        "error: t.csv: 2 of 12 rows have an unusable `audio`",
+    ]
 
 
 def test_check_loads_weights_from_files_and_no_others(mmtrain):

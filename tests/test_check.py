@@ -175,6 +175,7 @@ def test_a_value_that_a_file_leaves_to_the_user_must_be_set():
         (["modalities=[text,image]", "fusion=none"], "fusion"),
         (["trainer.accumulate=64"], "trainer.accumulate"),
         (["schedule=constant", "schedule.warmup_steps=11", "trainer.max_steps=10"], "schedule.warmup_steps"),
+        (["technique.ogm_ge=0.3"], "technique.ogm_ge"),
     ],
 )
 def test_values_that_do_not_go_together_are_refused(typed, key):

@@ -33,6 +33,15 @@ PLAIN = (
 )
 """No BatchNorm and no dropout: these are drawn and counted a process. 20 steps."""
 
+BALANCED = (
+    "trainer.epochs=1",
+    "technique.unimodal_weight=0.5",
+    "technique.mmpareto=1.5",
+    "technique.ogm_ge=0.3",
+    "technique.modality_dropout=0.2",
+    "technique.null_tokens=true",
+)
+
 
 def launch(tmp_path: Path, options: Sequence[str], *, processes: int = 2) -> subprocess.Popen[str]:
     """Starts a training below `tmp_path` on so many processes."""
@@ -63,15 +72,23 @@ def test_shares_of_a_batch_are_equally_many_and_cover_it() -> None:
     assert counted == list(range(7))
 
 
-def test_two_processes_equal_one(tmp_path: Path) -> None:
-    """20 steps on two processes: losses and scores agree with those of one process to 1e-5."""
-    one = tiny.rows(finished(tmp_path / "one", PLAIN, processes=1))
-    two = tiny.rows(finished(tmp_path / "two", PLAIN))
+@pytest.mark.parametrize(
+    ("options", "tolerance"),
+    [(PLAIN, 1e-5), pytest.param((*PLAIN, *BALANCED), 1e-3, marks=pytest.mark.slow)],
+    ids=["plain", "balanced"],
+)
+def test_two_processes_equal_one(tmp_path: Path, options: Sequence[str], tolerance: float) -> None:
+    """On two processes losses and scores agree with those of one, also where techniques change the gradients.
+
+    20 steps, and 4 with OGM-GE and MMPareto, in which small differences grow.
+    """
+    one = tiny.rows(finished(tmp_path / "one", options, processes=1))
+    two = tiny.rows(finished(tmp_path / "two", options))
 
     assert [row["kind"] for row in one] == [row["kind"] for row in two]
     for first, second in zip(one, two, strict=True):
-        for name in set(first) - {"kind", "split"}:
-            assert second[name] == pytest.approx(first[name], rel=1e-5, abs=1e-6), (first["step"], name)
+        for name in set(first) - {"kind", "split", "head"}:
+            assert second[name] == pytest.approx(first[name], rel=tolerance, abs=1e-6), (first["step"], name)
 
 
 def sparse_table(folder: Path) -> Path:

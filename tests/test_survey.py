@@ -4,7 +4,7 @@ import pytest
 
 from mmtrain.contracts import SignalSpec
 from mmtrain.data.dataset import Data
-from mmtrain.data.targets.classes import ClassTarget
+from mmtrain.data.targets.classes import ClassTarget, MultilabelTarget
 from mmtrain.data.text import TextReader
 from mmtrain.errors import DataError
 from mmtrain.survey import length_line, lines, take
@@ -78,10 +78,27 @@ def test_a_sample_is_taken_at_even_distances(sample, read):
 def test_the_lines_name_what_was_found():
     said = "\n".join(lines(take(data()), data()))
 
-    assert "label: 2 classes, in train 2 rows each; the largest is 50% of all" in said
+    assert "label: 2 classes, in train 2 rows each; the largest has 50% of all rows" in said
     assert "note: test has no row of 1 classes: y" in said
     assert "text: 1 to 3 steps, median 2, of at most 3; 3 of 6 fill that, and are cut if longer" in said
+    assert "bad: rows:5 (size): could not convert string to float" in said
     assert "note: 1 rows equal a row of another split: what is trained on is tested on, the first: s4 as s1" in said
+
+
+def test_tags_are_counted_one_by_one():
+    """Three rows with two tags, one with one of them: a tag may be on every row."""
+    rows = [{"text": "a", "label": label} for label in ("x|y", "y|x", "x | y", "y")]
+    source = MemorySource(rows, {"text": "text"})
+    made = Data.prepare(
+        source, readers={"text": TextReader}, modalities=None, targets={"label": MultilabelTarget("label")}
+    )
+
+    found = take(made)
+
+    assert found.classes == {"label": {"train": {"x": 3, "y": 4}}}
+    assert next(lines(found, made)) == (
+        "label: 2 tags, in train from 3 rows ('x') to 4 ('y'); the largest has 100% of all rows"
+    )
 
 
 def test_lengths_of_sounds_are_told_in_seconds():

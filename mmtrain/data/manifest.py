@@ -107,18 +107,18 @@ class Manifest:
             The store of each column, and SHA-256 over sizes.
 
         Raises:
-            DataError: Some are not there; tells how many and the first five.
+            DataError: Some are not there; tells how many and the first five, a line a column.
         """
         stores = {name: self.stores.get(name) or Files(self.columns[name], root) for name in columns}
-        digest = hashlib.sha256()
+        digest, told = hashlib.sha256(), []
         for name, store in stores.items():
             faults, content = store.look()
             if faults:
                 first = "; ".join(f"{self.line(row)}: {faults[row]}" for row in list(faults)[:5])
-                raise DataError(
-                    f"{self.name}: {len(faults):,} of {len(self):,} rows have an unusable `{name}`: {first}."
-                )
+                told.append(f"{self.name}: {len(faults):,} of {len(self):,} rows have an unusable `{name}`: {first}.")
             digest.update(content)
+        if told:
+            raise DataError("\n".join(told))
         return stores, digest.digest()
 
 

@@ -1,0 +1,26 @@
+"""What a run tells of an evaluation."""
+
+from __future__ import annotations
+
+from mmtrain.contracts import Results
+from mmtrain.run import Run
+
+
+def write_evaluation(
+    run: Run, split: str, results: Results, metrics: dict[str, float], *, checkpoint: int | None = None
+) -> None:
+    """One row in metrics.jsonl, and one line for the user.
+
+    Args:
+        run: The run.
+        split: What was evaluated.
+        results: Its outputs.
+        metrics: Its scores.
+        checkpoint: At the end of a run, the step whose weights were tested.
+    """
+    step, last = run.state.progress.step, {} if checkpoint is None else {"checkpoint": checkpoint}
+    if run.recorder is not None:
+        run.recorder.write("evaluation", step, split=split, rows=len(results.ids), loss=results.loss, **metrics, **last)
+        numbers = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if not name.endswith("_se"))
+        tested = step if checkpoint is None else checkpoint
+        run.meter.line(f"step {tested}/{run.total_steps}  {split}  loss {results.loss:.4g}  {numbers}")
