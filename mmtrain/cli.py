@@ -20,6 +20,7 @@ from mmtrain.suggest import did_you_mean
 
 VERBS = {
     "start": {
+        "init": "look at a table and write a config for it: init pets.csv target=kind out=myconf/dataset/pets.yaml",
         "check": "tell every fault of a command line, and whether it can be run",
         "list": "show the options there are, and the arguments of one: list encoder/image",
     },

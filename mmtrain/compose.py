@@ -26,6 +26,9 @@ Config = dict[str, object]
 VERSION_BASE = "1.3"
 ROOT = "train"
 BY_NAME = ("augment", "encoder", "reader")  # groups with one node a modality, and one folder of options a kind
+_WORD = re.compile(  # a text in quotes, [1], or what stands between the signs of Hydra's grammar
+    r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|[^\s,:=()\[\]{}"'](?:[^,:=()\[\]{}"']*[^\s,:=()\[\]{}"'])?"""
+)
 _NAMED = re.compile(rf"^({'|'.join(BY_NAME)})/([^=@/]+)=(.*)$", re.DOTALL)
 
 
@@ -71,11 +74,12 @@ def rewrite(overrides: Sequence[str], config_dir: Path | None = None) -> list[st
     """Turns `encoder/image_2=resnet18` into what Hydra wants where the defaults list lacks the name.
 
     That is `+encoder/image@encoder.image_2=resnet18`, or the same without `+` where an experiment has added the name.
+    Values with letters beyond ASCII are put into quotes: Hydra's grammar has no such letters outside of them.
     """
     listed, known = _defaults(), groups(config_dir)
     named: dict[str, str] = {}  # the later one of two for the same name holds, as Hydra has it for listed groups
     others = []
-    for text in overrides:
+    for text in map(_quote_words, overrides):
         match = _NAMED.match(text)
         group, name, option = match.groups() if match else ("", "", "")
         kind = kind_of(name, kinds(group, config_dir)) if match else None
@@ -206,6 +210,11 @@ def unjoined(config: Mapping[str, object]) -> bool:
 def quote(text: str) -> str:
     """A string as Hydra's grammar for overrides reads it back unchanged."""
     return json.dumps(text, ensure_ascii=False)
+
+
+def _quote_words(override: str) -> str:
+    key, equals, value = override.partition("=")
+    return key + equals + _WORD.sub(lambda word: word[0] if word[0].isascii() or word[1] else quote(word[0]), value)
 
 
 def required() -> set[str]:

@@ -82,6 +82,7 @@ class TrainedRun:
         )
         self.spec = load_spec(self.folder)
         self.kinds = {name: signal.kind for name, signal in self.spec.signals.items()}
+        self.columns = cast(dict[str, list[str]], node(self.config, "dataset").get("columns") or {})
         built = without_initial_weights(self.config)
         self.task = build_task(built, self.spec)
         self.model: MultimodalModel = build_model(built, self.settings, self.spec, self.task)
@@ -237,4 +238,6 @@ def require_trusted_paths(folder: Path, config: Config, changes: Mapping[str, st
 
 def prediction_source(run: TrainedRun, rows: Sequence[GivenRow], data_root: Path) -> DataSource:
     """Rows given in Python as a source with the one split `predict`."""
-    return TableSource.for_prediction(rows, kinds=run.kinds, data_root=str(data_root), targets=run.task.targets)
+    return TableSource.for_prediction(
+        rows, kinds=run.kinds, columns=run.columns, data_root=str(data_root), targets=run.task.targets
+    )

@@ -404,7 +404,7 @@ def test_a_file_in_two_splits_is_told_at_the_start(train):
 
     _, out, _ = train()
 
-    assert "note: 2 values of `image` are in both train and test" in out
+    assert "note: 2 files of `image` are in both train and test: line " in out
     assert "both train and test" in (only_run() / "train.log").read_text(encoding="utf-8")
 
 

@@ -89,3 +89,23 @@ def test_what_hydra_refuses_is_a_config_error():
 def test_an_option_that_reads_as_a_number_is_still_an_option():
     """Hydra's grammar takes `nan` for a float."""
     assert compose.compose(["debug=nan"])["name"] == "debug_nan"
+
+
+@pytest.mark.parametrize(
+    ("typed", "path"),
+    [
+        ("宠物.csv", "宠物.csv"),
+        ("'宠物.csv'", "宠物.csv"),
+        ('"宠物.csv"', "宠物.csv"),
+        ("données/mes animaux.csv", "données/mes animaux.csv"),
+        ("pets.csv", "pets.csv"),
+        (r"'l\'été.csv'", "l'été.csv"),
+    ],
+)
+def test_letters_of_any_language_may_stand_in_a_value(typed, path):
+    """In quotes or without."""
+    assert compose.compose(["dataset=table", f"dataset.path={typed}"])["dataset"]["path"] == path
+
+
+def test_letters_of_any_language_may_stand_in_lists():
+    assert compose.compose(["modalities=[图片, text,'描述']"])["modalities"] == ["图片", "text", "描述"]

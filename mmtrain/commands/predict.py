@@ -33,6 +33,7 @@ def run(arguments: list[str]) -> None:
     source = TableSource.for_prediction(
         str(table),
         kinds=trained.kinds,
+        columns=trained.columns,
         data_root=given.get("data_root"),
         targets=trained.task.targets,
         encoding=given.get("encoding", "utf-8"),

@@ -1,10 +1,11 @@
-"""Who trains, who validates, who tests: from a column, or at random, stratified by class and never through a group.
+"""Who trains, who validates, who tests: by a column, by time, by fold, or at random by class and never through a group.
 
 The random order is a hash of seed and row number, so it is the same on every machine and in every version of NumPy.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -46,7 +47,13 @@ def by_column(values: Sequence[str], names: Mapping[str, str] | None = None) -> 
     for row, name in enumerate(values):
         splits[known[name] or ""].append(row)
     if not splits["train"]:
-        raise ValueError(f"the split column holds no train rows, only {', '.join(sorted(set(values)))}.")
+        counts = Counter(values)
+        meant = max(counts, key=lambda name: (known[name] != "test", counts[name]))
+        listed = ", ".join(f"{name} ({counts[name]:,} rows)" for name in sorted(counts))
+        raise ValueError(
+            f"the split column holds no train rows, only {listed};"
+            f" say which of them train, such as `dataset.split_names={{{meant}: train}}`."
+        )
     return {split: rows for split, rows in splits.items() if rows}
 
 
@@ -56,8 +63,8 @@ def stratified(
     """Rows at random, every class in about the same shares in every split.
 
     The rows, class by class and shuffled within, are dealt out one at a time to the split that is furthest behind its
-    share. The first of each class goes to the first split, so that no other holds a class that this one lacks. Where
-    most labels are unique they are no classes, and the split is plainly random.
+    share. The first of each class goes to the first split, so that no other holds a class that this one lacks; so do
+    all rows of a class that has fewer of them than there are splits. Labels that are no classes are not looked at.
 
     Args:
         labels: One a row.
@@ -68,8 +75,8 @@ def stratified(
     Raises:
         ValueError: A split would get no row.
     """
-    if len(set(labels)) > len(labels) / 2:
-        labels = [""] * len(labels)
+    labels = classes_of(labels) or [""] * len(labels)
+    few = set(rare(labels, len(fractions)))
     order = sorted(_units(len(labels), groups), key=lambda rows: (labels[rows[0]], key(seed, rows[0], "split")))
 
     training = next(iter(fractions))
@@ -80,7 +87,7 @@ def stratified(
         dealt += len(rows)
         classes = {labels[row] for row in rows}
         behind = {split: share * dealt - len(splits[split]) for split, share in fractions.items()}
-        split = max(behind, key=behind.__getitem__) if classes <= trained else training
+        split = max(behind, key=behind.__getitem__) if classes <= trained and not classes & few else training
         splits[split] += rows
         if split == training:
             trained |= classes
@@ -91,6 +98,106 @@ def stratified(
                 " add rows or a split column."
             )
     return {split: sorted(rows) for split, rows in splits.items()}
+
+
+def classes_of(labels: Sequence[str]) -> Sequence[str] | None:
+    """The labels, where rows can be divided by them; None where they are texts, measurements or lists of tags.
+
+    That is where most are unique, some are numbers that are not whole, or some hold a separator: `cat|dog`, `[1, 2]`.
+    """
+    distinct = set(labels)
+    unlike = len(distinct) > len(labels) / 2 or any(_is_list(label) for label in distinct)
+    return None if unlike or (any(map(_is_fraction, distinct)) and all(map(_is_number, distinct))) else labels
+
+
+def rare(labels: Sequence[str], splits: int) -> dict[str, int]:
+    """Classes with fewer rows than there are splits, with the number of their rows."""
+    counts = Counter(classes_of(labels) or ())
+    return {label: count for label, count in counts.items() if count < splits and label.strip()}
+
+
+def linked(columns: Sequence[Sequence[str]]) -> list[str]:
+    """Groups of rows that share a cell of any of the columns, also by way of other rows; "" for a row that is alone.
+
+    Args:
+        columns: One cell a row each; blank ones link nothing.
+    """
+    if len(columns) == 1:
+        counts = Counter(columns[0])
+        return [cell if counts[cell] > 1 and cell.strip() else "" for cell in columns[0]]
+    parents = list(range(len(columns[0]))) if columns else []
+
+    def root(row: int) -> int:
+        while parents[row] != row:
+            parents[row] = parents[parents[row]]
+            row = parents[row]
+        return row
+
+    for cells in columns:
+        first: dict[str, int] = {}
+        for row, cell in enumerate(cells):
+            if cell.strip() and (other := first.setdefault(cell, row)) != row:
+                one, two = sorted((root(row), root(other)))
+                parents[two] = one
+    roots = [root(row) for row in range(len(parents))]
+    sizes = Counter(roots)
+    return [str(one) if sizes[one] > 1 else "" for one in roots]
+
+
+def by_time(moments: Sequence[float], fractions: Mapping[str, float]) -> dict[str, list[int]]:
+    """The earliest rows to the first split, the latest to the last; rows of one moment stay together.
+
+    Args:
+        moments: One a row.
+        fractions: Share of each split, in order of time; together 1.
+
+    Raises:
+        ValueError: A split would get no row.
+    """
+    splits: dict[str, list[int]] = {split: [] for split in fractions}
+    counts, before = Counter(moments), 0
+    bounds, bound = [], 0.0
+    for split, share in fractions.items():
+        bound += share
+        bounds.append((bound * len(moments), split))
+    belongs = {}
+    for moment in sorted(counts):
+        middle = before + counts[moment] / 2
+        belongs[moment] = next((split for bound, split in bounds if middle < bound), bounds[-1][1])
+        before += counts[moment]
+    for row, moment in enumerate(moments):
+        splits[belongs[moment]].append(row)
+    empty = [split for split, rows in splits.items() if not rows]
+    if empty:
+        raise ValueError(f"{len(counts):,} distinct times are too few to split by time: no rows for {empty[0]}.")
+    return splits
+
+
+def by_fold(values: Sequence[str], fold: str | None) -> dict[str, list[int]]:
+    """One fold tests, the next one validates, the others train; with two folds in all, none validates.
+
+    Args:
+        values: The fold of each row.
+        fold: The one that tests; None: the first. Folds that are all numbers are in the order of numbers.
+
+    Raises:
+        ValueError: There is no such fold, only one, or a cell is blank.
+    """
+    folds = sorted(set(values), key=lambda name: (float(name), name) if _all_numbers(values) else (0.0, name))
+    if not all(name.strip() for name in folds):
+        raise ValueError(f"{sum(not value.strip() for value in values):,} rows have no fold; fill the cells in.")
+    if len(folds) < 2:
+        raise ValueError(f"the fold column holds '{folds[0]}' only; a fold needs others to train on.")
+    if fold is not None and fold not in folds:
+        raise ValueError(f"`dataset.fold` (={fold}) is none of the folds {', '.join(folds)}.")
+    tested = folds.index(fold) if fold is not None else 0
+    roles = dict.fromkeys(folds, "train") | {folds[tested]: "test"}
+    if len(folds) > 2:
+        roles[folds[(tested + 1) % len(folds)]] = "val"
+    splits: dict[str, list[int]] = {"train": [], "val": [], "test": []}
+    for row, value in enumerate(values):
+        splits[roles[value]].append(row)
+    return {split: rows for split, rows in splits.items() if rows}
 
 
 def _units(count: int, groups: Sequence[str] | None) -> Iterable[list[int]]:
@@ -104,14 +211,20 @@ def _units(count: int, groups: Sequence[str] | None) -> Iterable[list[int]]:
     return [*together.values(), *([row] for row, group in enumerate(groups) if not group.strip())]
 
 
-def carve(
-    rows: Sequence[int], labels: Sequence[str], groups: Sequence[str] | None, fraction: float, *, seed: int
-) -> tuple[list[int], list[int]]:
-    """Divides training rows into (train, val), of which val gets the fraction; `labels` and `groups` have one a row."""
-    parts = stratified(
-        [labels[row] for row in rows],
-        {"train": 1 - fraction, "val": fraction},
-        seed=seed,
-        groups=[groups[row] for row in rows] if groups else None,
-    )
-    return [rows[number] for number in parts["train"]], [rows[number] for number in parts["val"]]
+def _is_list(label: str) -> bool:
+    return "|" in label or ";" in label or label.startswith("[")
+
+
+def _is_number(label: str) -> bool:
+    try:
+        return math.isfinite(float(label))
+    except ValueError:
+        return False
+
+
+def _is_fraction(label: str) -> bool:
+    return _is_number(label) and not float(label).is_integer()
+
+
+def _all_numbers(values: Sequence[str]) -> bool:
+    return all(map(_is_number, set(values)))

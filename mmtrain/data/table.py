@@ -1,24 +1,26 @@
 """The user's own data: a table with one row a sample, and media files beside it.
 
-Columns that start with `text`, `image` or `audio` are modalities; a blank cell means that the row lacks it. Every media
-file is looked for before training starts, so a missing one is told in seconds, not in the middle of an epoch.
+A blank cell means that the row lacks the modality. Every media file is looked for before training starts, so a missing
+one is told in seconds, not in the middle of an epoch.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 from mmtrain.contracts import Cell, Range
-from mmtrain.data import manifest, splits
+from mmtrain.data import leakage, manifest
+from mmtrain.data.blank_targets import OnBlankTarget, labelled
+from mmtrain.data.columns import Modality, modalities
+from mmtrain.data.division import Divider, Division
+from mmtrain.data.files import Files
+from mmtrain.data.leakage import OnLeakage
 from mmtrain.errors import DataError
-
-_KINDS = ("text", "image", "audio")
-_FILE = re.compile(r"\.[^\W\d]\w{0,4}$")  # `a.png`, not `0.5`
+from mmtrain.paths import safe_size
 
 
 class TableSource:
@@ -26,25 +28,31 @@ class TableSource:
 
     Args:
         path: The table, a file or a folder; `mmtrain.data.manifest.read` says which.
-        data_root: The folder that media paths are relative to and may not leave; None: the folder of the table.
-        target: The column of the label, or several; null: there is none. Random splits are stratified by the first.
-        split: The column that says train, val or test; where the table has none, rows are split at random.
-        group: The column whose equal values stay together in one split.
-        id: The column of distinct sample ids; None: `id` if there is one, else the row numbers.
         encoding: That of a table in text, by its name in Python; a byte order mark is no part of it.
-        kinds: The kind of each modality by column; None: by the start of the columns' names. Of those that are called
-            more than `image` or `audio`, one in which no cell is a file name (`image_width`) is none.
-        val_fraction: Share of the training rows for validation, where the table has no such rows.
-        test_fraction: Share of all rows for the test; only where rows are split at random.
+        data_root: The folder that media paths are relative to and may not leave; None: the folder of the table.
+        target: The column of the label, or several columns; None: none, for a task that needs no label.
+        split: The column that says train, val or test; where the table has none, rows are split at random.
         split_names: Further names of splits, {name in the column: train, val or test}.
+        group: The column whose equal values stay together in one split.
+        time: The column of dates or numbers to split by instead: the earliest rows train, the latest are the test.
+        fold_column: The column of folds to split by instead: one is the test, the next one val.
+        fold: The fold that is the test; None: the first.
+        id: The column of distinct sample ids; None: `id` if there is one, else the row numbers.
+        kinds: The kind of each modality, by column or by name in `columns`; None: by the start of the columns' names.
+        columns: The columns of a modality that has several, or another name than its column, by its name.
+        val_fraction: Share of the training rows for validation, where the table has no such rows.
+        test_fraction: Share of all rows for the test; only where rows are split at random or by time.
         seed: Decides random splits.
+        on_blank_target: A row without any target: `error` refuses the table, `drop` leaves the row out of all splits.
+        on_leakage: What to do about files of equal content, or equal groups, in two splits: `warn` notes them, `error`
+            refuses them, `move` puts all their rows into the first of the splits train, val, test that has one.
 
     Attributes:
-        notes: What a person should know: columns not used, media files or groups in two splits.
+        notes: What a person should know: columns not used, files or groups in two splits, classes too rare to divide.
 
     Raises:
         DataError: The table, a column, a split or a media file cannot be used; names rows.
-        ValueError: The fractions leave nothing to train on.
+        ValueError: Arguments that do not go together; fractions that leave nothing to train on.
     """
 
     kinds: Mapping[str, str]
@@ -59,61 +67,55 @@ class TableSource:
         self,
         *,
         path: str,
+        encoding: str = "utf-8",
         data_root: str | None = None,
         target: str | list[str] | None = "label",
-        split: str | None = "split",
-        group: str | None = None,
-        id: str | None = None,
-        encoding: str = "utf-8",
         kinds: dict[str, str] | None = None,
+        columns: dict[str, list[str]] | None = None,
+        id: str | None = None,
+        split: str | None = "split",
+        split_names: dict[str, str] | None = None,
+        group: str | None = None,
+        time: str | None = None,
+        fold_column: str | None = None,
+        fold: str | int | None = None,
         val_fraction: Annotated[float, Range(0, 1, above=True)] = 0.1,
         test_fraction: Annotated[float, Range(0, 1)] = 0.1,
-        split_names: dict[str, str] | None = None,
         seed: Annotated[int, Range(0)] = 0,
+        on_blank_target: OnBlankTarget = "error",
+        on_leakage: OnLeakage = "warn",
     ) -> None:
-        if not 0 < val_fraction < 1 - test_fraction <= 1:
-            raise ValueError(
-                f"`val_fraction` (={val_fraction}) and `test_fraction` (={test_fraction}) must leave rows to train on."
-            )
+        divider = Divider(
+            split=split,
+            split_names=split_names,
+            group=group,
+            time=time,
+            fold_column=fold_column,
+            fold=None if fold is None else str(fold),
+            val_fraction=val_fraction,
+            test_fraction=test_fraction,
+            seed=seed,
+        )
         if "://" in path:
             raise DataError(f"`dataset.path` (={path}) is a URL; mmtrain downloads nothing: fetch the table first.")
         table = self._table = manifest.read(Path(path), encoding)
-        targets = [target] if isinstance(target, str) else target or []
-        columns = [table.column(name, "dataset.target") for name in targets]
-        labels = columns[0] if columns else [""] * len(table)
-        groups = table.column(group, "dataset.group") if group else None
-        if split != "split" and split:
-            table.column(split, "dataset.split")  # asked for by name, so it must be there
-        for name in kinds or {}:
-            table.column(name, "dataset.kinds")
-            if name in targets:
-                raise ValueError(f"`kinds` and `target` both name the column '{name}'.")
-        others = {*targets, split, id, "id"}
-        self._open(kinds or self._guess(others), tuple(targets), data_root, id)
+        targets = (target,) if isinstance(target, str) else tuple(target or ())
+        for name in targets:
+            table.column(name, "dataset.target")
+        dividing = divider.columns(table)
+        others = {name for name in (*targets, split, time, fold_column, id, "id") if name is not None}
+        found = modalities(table, kinds, columns, others)
+        for name in targets:
+            if any(name in modality.columns for modality in found.values()):
+                key = "kinds" if name in (kinds or {}) else "columns"
+                raise ValueError(f"`{key}` and `target` both name the column '{name}'.")
+        self._open(found, targets, data_root, id)
 
-        parts: dict[str, list[int]]
-        drawn: tuple[str, ...] = ("val", "test")
-        try:
-            if split and split in table.columns:
-                parts = splits.by_column(table.columns[split], split_names)
-                self.split_origin = f"column `{split}`"
-                drawn = () if "val" in parts else ("val",)
-                if drawn:
-                    train, val = splits.carve(parts["train"], labels, groups, val_fraction, seed=seed)
-                    parts = {**parts, "train": train, "val": val}
-                    self.split_origin += f"; val is {val_fraction:.0%} of train, drawn with seed {seed}"
-            else:
-                shares = {"train": 1 - val_fraction - test_fraction, "val": val_fraction, "test": test_fraction}
-                parts = splits.stratified(
-                    labels, {name: share for name, share in shares.items() if share}, seed=seed, groups=groups
-                )
-                self.split_origin = f"random with seed {seed}" + (f", stratified by `{targets[0]}`" if targets else "")
-            if drawn and groups:
-                self.split_origin += f", equal `{group}` kept together"
-        except ValueError as error:
-            raise DataError(f"{table.name}: {error}") from None
-        self.splits = {name: parts[name] for name in ("train", "val", "test") if name in parts}
-        self.notes = [*table.notes, *self._notes(others, group, drawn)]
+        rows, blank = labelled(table, targets, on_blank_target)
+        division = divider.divide(table, rows, targets[0] if targets else None, self._media())
+        self.split_origin = division.origin
+        self.splits, leaks = self._separated(division, group, on_leakage)
+        self.notes = [*table.notes, *self._unused({*targets, id or "id", *dividing}), *blank, *division.notes, *leaks]
 
     @classmethod
     def for_prediction(
@@ -121,6 +123,7 @@ class TableSource:
         table: str | Sequence[manifest.GivenRow],
         *,
         kinds: Mapping[str, str],
+        columns: Mapping[str, Sequence[str]] | None = None,
         data_root: str | None = None,
         targets: Sequence[str] = (),
         encoding: str = "utf-8",
@@ -130,13 +133,15 @@ class TableSource:
         Args:
             table: The path of a table, or its rows, each a mapping from column to cell.
             kinds: The modalities of the model; those without a column are absent in every row.
+            columns: As in the class; one that the table lacks is blank in every row.
             data_root: The folder that media paths are relative to; None: the folder of the table, or of the process.
             targets: The columns of the labels, read where the table has them.
             encoding: As in the class.
         """
         source = cls.__new__(cls)
         read = source._table = manifest.read(Path(table), encoding) if isinstance(table, str) else manifest.given(table)
-        known = {name: kind for name, kind in kinds.items() if name in read.columns}
+        found = {name: Modality(kind, tuple((columns or {}).get(name, (name,)))) for name, kind in kinds.items()}
+        known = {name: modality for name, modality in found.items() if any(c in read.columns for c in modality.columns)}
         if not known:
             raise DataError(
                 f"{read.name}: no column of a modality of the model ({', '.join(kinds)}); columns: "
@@ -145,82 +150,96 @@ class TableSource:
         source._open(known, tuple(name for name in targets if name in read.columns), data_root, None)
         source.splits = {"predict": range(len(read))}
         source.split_origin = "all rows"
-        source.notes = source._notes({*targets, "id"}, None, ())
+        source.notes = source._unused({*targets, "id"})
         return source
 
     def _open(
-        self, kinds: Mapping[str, str], targets: tuple[str, ...], data_root: str | None, identity: str | None
+        self, found: Mapping[str, Modality], targets: tuple[str, ...], data_root: str | None, identity: str | None
     ) -> None:
-        self.kinds, self.targets, self.ceilings = dict(kinds), targets, {}
+        self._modalities, self.targets, self.ceilings = dict(found), targets, {}
+        self.kinds = {name: modality.kind for name, modality in found.items()}
         self.ids = self._ids = self._table.identities(identity)
         root = Path(data_root) if data_root is not None else self._table.folder
         if not root.is_dir():
             raise DataError(f"no folder {root}; check `dataset.data_root`.")
         self._stores, self._media_digest = self._table.find_media(self._media(), root.resolve())
 
-    def _guess(self, others: set[str | None]) -> dict[str, str]:
-        """Modalities by the start of the columns' names."""
-        kinds = {}
-        for name, cells in self._table.columns.items():
-            told = self._table.kinds.get(name)
-            kind = told or next((kind for kind in _KINDS if name.startswith(kind)), None)
-            certain = told or name in _KINDS or kind == "text"
-            if kind and name not in others and (certain or any(map(_FILE.search, cells))):
-                kinds[name] = kind
-        if not kinds:
-            raise DataError(
-                f"{self._table.name}: no column holds a modality: none starts with {', '.join(_KINDS)} (and names"
-                f" files); set `dataset.kinds={{column: kind}}`; columns: {', '.join(self._table.columns)}."
-            )
-        return kinds
-
     def _media(self) -> list[str]:
-        return [name for name, kind in self.kinds.items() if kind != "text"]
+        """The columns of the table whose cells name files."""
+        named = [
+            column for modality in self._modalities.values() if modality.names_files for column in modality.columns
+        ]
+        return [column for column in dict.fromkeys(named) if column in self._table.columns]
 
-    def _notes(self, used: set[str | None], group: str | None, drawn: tuple[str, ...]) -> list[str]:
-        """Columns that nothing reads, and what is in two splits though it should not be."""
-        unused = [name for name in self._table.columns if name not in {*used, group, *self.kinds}]
-        notes = [f"columns not used: {', '.join(unused)}"] if unused else []
-        for name in dict.fromkeys([*self._media(), *([group] if group else [])]):
-            cells = self._table.columns[name]
-            trained = {cells[row] for row in self.splits.get("train", ()) if cells[row].strip()}
-            for split in ("val", "test"):
-                shared = len(trained & {cells[row] for row in self.splits.get(split, ())})
-                if shared:
-                    hint = f"; `dataset.group={name}` would keep them together" if split in drawn and not group else ""
-                    notes.append(f"{shared:,} values of `{name}` are in both train and {split}{hint}")
-        return notes
+    def _unused(self, used: set[str]) -> list[str]:
+        read = {column for modality in self._modalities.values() for column in modality.columns}
+        unused = [name for name in self._table.columns if name not in used | read]
+        return [f"columns not used: {', '.join(unused)}"] if unused else []
+
+    def _separated(
+        self, division: Division, group: str | None, on_leakage: OnLeakage
+    ) -> tuple[Mapping[str, Sequence[int]], list[str]]:
+        files = {name: store for name, store in self._stores.items() if isinstance(store, Files)}
+        folders = set[str]()
+        try:
+            return leakage.separated(
+                division.parts,
+                {group: self._table.columns[group]} if group else {},
+                {name: store.cells for name, store in files.items()},
+                on_leakage,
+                size=lambda column, row: safe_size(files[column].root, files[column].cells[row], folders),
+                read=lambda column, row: files[column].read(row),
+                line=self._table.line,
+            )
+        except ValueError as error:
+            raise DataError(f"{self._table.name}: {error}") from None
 
     def present(self, row: int, name: str) -> bool:
-        return name in self.kinds and bool(self._table.columns[name][row].strip())
+        columns = self._modalities[name].columns if name in self._modalities else ()
+        return any(self._written(row, column) for column in columns)
 
     def cell(self, row: int, name: str) -> Cell | None:
         if not self.present(row, name):
             return None
-        value = self._table.columns[name][row]
-        if self.kinds[name] == "text":
-            return value
+        modality = self._modalities[name]
+        cells = tuple(self._cell(row, column, modality) for column in modality.columns)
+        return cells if modality.several else cells[0]
+
+    def _written(self, row: int, column: str) -> str:
+        """What stands in the table; "" for a blank cell, or where rows to predict lack the column."""
+        cell = self._table.columns[column][row] if column in self._table.columns else ""
+        return cell if cell.strip() else ""
+
+    def _cell(self, row: int, column: str, modality: Modality) -> str | bytes | None:
+        value = self._written(row, column)
+        if not value or not modality.names_files:
+            return value or None
         try:
-            return self._stores[name].read(row)
+            return self._stores[column].read(row)
         except (ValueError, OSError) as error:
-            raise DataError(f"{self._table.place(row)}: `{name}`: {error}") from None
+            raise DataError(f"{self._table.place(row)}: `{column}`: {error}") from None
 
     def target(self, row: int, name: str) -> str | None:
         value = self._table.columns[name][row] if name in self.targets else ""
         return value if value.strip() else None
 
     def place(self, row: int, name: str | None = None) -> str:
-        if name in self._media() and self.present(row, name):
-            return f"{self._table.place(row)} ({self._table.columns[name][row]})"
-        return self._table.place(row)
+        modality = self._modalities.get(name or "")
+        if modality is None or not modality.names_files or not self.present(row, name or ""):
+            return self._table.place(row)
+        return (
+            f"{self._table.place(row)} ({', '.join(filter(None, (self._written(row, c) for c in modality.columns)))})"
+        )
 
     def fingerprint(self) -> str:
         digest = hashlib.sha256(self._media_digest)
         used = {
-            f"{self.kinds.get(name, 'target')} {name}": self._table.columns[name]
-            for name in (*self.kinds, *self.targets)
-        }
-        for title, cells in {**used, "ids": self._ids}.items():
+            f"{modality.kind} {column}" if column == name else f"{modality.kind} {name} {column}": column
+            for name, modality in self._modalities.items()
+            for column in modality.columns
+        } | {f"target {name}": name for name in self.targets}
+        columns = {title: self._table.columns[name] for title, name in used.items() if name in self._table.columns}
+        for title, cells in {**columns, "ids": self._ids}.items():
             digest.update(f"{title}\0".encode() + cells.digest)
         for split, rows in self.splits.items():
             digest.update(f"{split}\0".encode() + array("q", rows).tobytes())

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmtrain.data.splits import by_column, carve, stratified
+from mmtrain.data.splits import by_column, by_fold, by_time, classes_of, linked, rare, stratified
 
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
 
@@ -37,8 +37,11 @@ def test_a_blank_cell_is_an_unknown_split():
 
 
 def test_a_table_without_training_rows_is_refused():
-    with pytest.raises(ValueError, match="holds no train rows, only dev, test"):
-        by_column(["dev", "test"])
+    """The names that are there, and which of them is likely meant."""
+    with pytest.raises(
+        ValueError, match=r"no train rows, only dev \(1 rows\), test \(2 rows\); .*split_names=\{dev: train\}"
+    ):
+        by_column(["dev", "test", "test"])
 
 
 def test_split_names_must_lead_to_a_split():
@@ -103,16 +106,65 @@ def test_too_few_rows_are_refused():
         stratified(["a", "a"], SHARES, seed=0)
 
 
-def test_carving_takes_a_tenth_and_only_of_the_given_rows():
-    rows = list(range(0, 200, 2))
-    train, val = carve(rows, ["a", "a"] * 100, None, 0.1, seed=0)
-    assert len(val) == 10
-    assert sorted(train + val) == rows
+def test_a_class_with_fewer_rows_than_splits_is_for_training():
+    """Two rows cannot be in three splits; with three each gets one."""
+    labels = [*["common"] * 40, *["pair"] * 2, *["trio"] * 3]
+    splits = stratified(labels, SHARES, seed=0)
+    assert "pair" not in {labels[row] for row in splits["val"] + splits["test"]}
+    assert rare(labels, 3) == {"pair": 2}
+    assert rare(labels, 2) == {}
 
 
-def test_carving_keeps_groups_together():
-    """Each picture has two questions; both go to the same side."""
-    groups = [f"picture {row // 2}" for row in range(100)]
-    train, val = carve(range(100), ["a", "b"] * 50, groups, 0.1, seed=0)
-    assert len(val) == 10
-    assert not {groups[row] for row in train} & {groups[row] for row in val}
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (["3", "1", "2"] * 9, True),
+        (["1.0", "2.0"] * 9, True),
+        (["1.5", "2", "2"] * 9, False),
+        (["cat|dog", "cat", "cat"] * 9, False),
+        (["[1, 2]", "[1]"] * 9, False),
+        (["nan", "1.5"] * 9, True),
+    ],
+)
+def test_measurements_and_lists_of_tags_are_no_classes(labels, classes):
+    assert (classes_of(labels) is not None) == classes
+
+
+def test_rows_are_linked_by_any_of_the_columns():
+    """Row 0 and 2 share a picture, 2 and 3 a sound: all three go together; blank cells link nothing."""
+    assert linked([["a", "b", "a", "c", ""], ["x", "y", "z", "z", ""]]) == ["0", "", "0", "0", ""]
+
+
+def test_the_earliest_rows_train_and_the_latest_are_the_test():
+    """Of ten rows eight train; rows of one moment are in one split."""
+    shares = {"train": 0.8, "val": 0.1, "test": 0.1}
+    assert by_time([9, 8, 7, 6, 5, 4, 3, 2, 1, 0], shares) == {"train": list(range(2, 10)), "val": [1], "test": [0]}
+    moments = [1, 1, 1, 2, 2, 2, 2, 2, 3, 4]
+    assert by_time(moments, {"train": 0.5, "test": 0.5}) == {"train": [0, 1, 2], "test": [3, 4, 5, 6, 7, 8, 9]}
+
+
+def test_too_few_moments_are_refused():
+    with pytest.raises(ValueError, match="2 distinct times are too few to split by time: no rows for val"):
+        by_time([1, 1, 2, 2], SHARES)
+
+
+def test_a_fold_is_the_test_and_the_next_one_validates():
+    """After the last comes the first; ten follows nine, not one."""
+    folds = ["1", "2", "10", "9", "2"]
+    assert by_fold(folds, None) == {"train": [2, 3], "val": [1, 4], "test": [0]}
+    assert by_fold(folds, "9") == {"train": [0, 1, 4], "val": [2], "test": [3]}
+    assert by_fold(folds, "10") == {"train": [1, 3, 4], "val": [0], "test": [2]}
+    assert by_fold(["a", "b", "b"], "b") == {"train": [0], "test": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("folds", "fold", "message"),
+    [
+        (["1", "2"], "3", r"`dataset.fold` \(=3\) is none of the folds 1, 2"),
+        (["1", ""], None, "1 rows have no fold"),
+        (["1", "1"], None, "holds '1' only"),
+    ],
+)
+def test_folds_that_cannot_be_used_are_refused(folds, fold, message):
+    with pytest.raises(ValueError, match=message):
+        by_fold(folds, fold)

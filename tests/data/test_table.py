@@ -54,11 +54,31 @@ def test_kinds_can_be_given_by_column(tmp_path):
 
 
 def test_a_blank_cell_is_an_absent_modality(tmp_path):
-    """Empty or spaces only: the row lacks the modality, or the label."""
-    source = TableSource(path=write(tmp_path, pets(image=["", " ", *["media/c.png"] * 4], label=["", *"aaaaa"])))
+    """Empty or spaces only: the row lacks the modality, or one of several labels."""
+    columns = pets(image=["", " ", *["media/c.png"] * 4], label=["", *"aaaaa"], size=list("123456"))
+    source = TableSource(path=write(tmp_path, columns), target=["label", "size"])
     assert [source.present(row, "image") for row in range(3)] == [False, False, True]
     assert source.cell(0, "image") is None
-    assert source.target(0, "label") is None
+    assert (source.target(0, "label"), source.target(0, "size")) == (None, "1")
+
+
+def test_rows_without_a_label_are_an_error_or_left_out(tmp_path):
+    """They are counted and named; left out, they are in no split."""
+    path = write(tmp_path, pets(label=["cat", "", "dog", "cat", " ", "dog"]))
+    with pytest.raises(DataError, match=r"2 of 6 rows have no `label`: \S+csv:3, \S+csv:6; .*on_blank_target=drop`"):
+        TableSource(path=path)
+    source = TableSource(path=path, on_blank_target="drop")
+    assert source.splits == {"train": [0, 2], "val": [3], "test": [5]}
+    assert source.notes == [
+        f"2 of 6 rows have no `label` and are left out: {tmp_path}/pets.csv:3, {tmp_path}/pets.csv:6"
+    ]
+    with pytest.raises(DataError, match=r"6 of 6 rows have no `label`: .* fill the cells in\.$"):
+        TableSource(path=write(tmp_path, pets(label=[""] * 6)), on_blank_target="drop")
+
+
+def test_a_table_may_have_no_target(tmp_path):
+    source = TableSource(path=write(tmp_path, pets()), target=None)
+    assert (list(source.targets), source.target(0, "label")) == ([], None)
 
 
 @pytest.mark.parametrize("label", ["yes", "012", "1e5", "null", "1.0"])
@@ -167,7 +187,8 @@ def test_a_file_in_two_splits_is_told(tmp_path):
     """A picture of the test that was trained on makes the accuracy too good."""
     images = [f"media/{letter}.png" for letter in "abcdaa"]
     assert TableSource(path=write(tmp_path, pets(image=images))).notes == [
-        "1 values of `image` are in both train and test"
+        "1 files of `image` are in both train and test: line 2 (media/a.png) and line 6 (media/a.png);"
+        " `dataset.on_leakage=move` puts such rows into one split"
     ]
 
 
