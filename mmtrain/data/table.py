@@ -209,6 +209,10 @@ class TableSource:
         value = self._table.columns[name][row] if name in self.targets else ""
         return value if value.strip() else None
 
+    def column(self, name: str, key: str) -> Sequence[str]:
+        """Any column of the table, for the config key that names it."""
+        return self._table.column(name, key)
+
     def place(self, row: int, name: str | None = None) -> str:
         if name in self._media() and self.present(row, name):
             return f"{self._table.place(row)} ({self._table.columns[name][row]})"
