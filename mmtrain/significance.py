@@ -61,7 +61,6 @@ class Comparison:
     Attributes:
         difference: Mean over the seeds, in units of the metric.
         half_width: Half the interval around it, from seeds and test units together.
-        by_units: The bootstrap interval over test units alone, the seeds as they are.
         p: Two-sided, before correction.
         p_holm: After Holm's correction over the comparisons made together.
         detectable: The smallest true difference that this comparison, alone, finds in 80 % of studies.
@@ -70,7 +69,6 @@ class Comparison:
 
     difference: float
     half_width: float
-    by_units: tuple[float, float]
     p: float
     p_holm: float
     detectable: float
@@ -100,22 +98,21 @@ def compare(
         ValueError: Fewer than two seeds or two units: nothing tells how much they vary.
     """
     sign = 1.0 if higher_is_better else -1.0
-    tests: dict[str, tuple[float, float, float, tuple[float, float]]] = {}
+    tests: dict[str, tuple[float, float, float]] = {}
     for name, (variant, reference) in pairs.items():
         units = sign * (variant.units - reference.units)  # [S,U]
         error, freedom = standard_error(units)
         difference = float(sign * np.mean(variant.values - reference.values))
-        tests[name] = difference, error, freedom, bootstrap(units.mean(axis=0), confidence)
-    ps = {name: _p(difference, error, freedom) for name, (difference, error, freedom, _) in tests.items()}
+        tests[name] = difference, error, freedom
+    ps = {name: _p(*test) for name, test in tests.items()}
     corrected = holm(ps)
     found = {}
-    for name, (difference, error, freedom, by_units) in tests.items():
+    for name, (difference, error, freedom) in tests.items():
         quantile = _quantile(0.5 + confidence / 2, freedom)
         significant = corrected[name] < 1 - confidence
         found[name] = Comparison(
             difference,
             quantile * error,
-            by_units,
             ps[name],
             corrected[name],
             (quantile + _quantile(POWER, freedom)) * error,

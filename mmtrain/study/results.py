@@ -14,10 +14,12 @@ import torch
 from mmtrain.build import build_task
 from mmtrain.data.spec_file import load_spec
 from mmtrain.protocols import DataSource
-from mmtrain.significance import Comparison, Scores, Summary, compare, summarise
+from mmtrain.significance import Comparison, Scores, Summary, bootstrap, compare, summarise
 from mmtrain.study.cell_run import OUTPUTS, load_outputs, units_of
 from mmtrain.study.cells import Cell, Grid, Label
 from mmtrain.study.question import Question
+
+ENSEMBLE = "logit ensemble of "
 
 
 class Result(TypedDict):
@@ -46,10 +48,11 @@ class Row:
 
     Attributes:
         label: As of its cells.
-        note: "reference", "logit ensemble", what has failed.
+        note: "reference", how many seeds have failed.
         results: By seed.
         summary: Of the metric over seeds.
         comparison: With the reference; None for itself, and where there is no interval.
+        by_units: The bootstrap interval of the difference over test units alone, the seeds as they are.
         ceiling: The best that is possible for its modalities, where the data know it.
     """
 
@@ -58,6 +61,7 @@ class Row:
     results: Mapping[int, Result]
     summary: Summary
     comparison: Comparison | None = None
+    by_units: tuple[float, float] | None = None
     ceiling: float | None = None
 
     @property
@@ -120,7 +124,7 @@ def tabulate(
     if not rows:
         return None
     rows += [
-        _row(label, results, "logit ensemble", question, grid, source)
+        _row(label, results, "", question, grid, source)
         for label, results in _ensembles(question, grid, cells, finished, source)
         if results
     ]
@@ -151,8 +155,8 @@ def _row(
     values = [result["value"] for result in results.values()]
     first = next(iter(results.values()))
     known = first["split"] == "test" and first["metric"] == "accuracy"
-    ceiling = source.ceilings.get(dict(label)["modalities"].removeprefix("ensemble of ")) if known else None
-    return Row(label, note, results, summarise(values, question.settings.confidence or 0.95), None, ceiling)
+    ceiling = source.ceilings.get(dict(label)["modalities"].removeprefix(ENSEMBLE)) if known else None
+    return Row(label, note, results, summarise(values, question.settings.confidence or 0.95), ceiling=ceiling)
 
 
 def _compared(rows: Sequence[Row], reference: Label, question: Question) -> list[Row]:
@@ -166,11 +170,16 @@ def _compared(rows: Sequence[Row], reference: Label, question: Question) -> list
         seeds = sorted(set(row.results) & set(base.results))
         if row is not base and confidence is not None and len(seeds) > 1 and len(first["units"]) > 1:
             pairs[str(number)] = _scores(row, seeds), _scores(base, seeds)
-    found = compare(pairs, higher_is_better=first["higher_is_better"], confidence=confidence or 0.95)
-    named = replace(base, note=", ".join(filter(None, ["reference", base.note])))
-    return [
-        named if row is base else replace(row, comparison=found.get(str(number))) for number, row in enumerate(rows)
-    ]
+    better = first["higher_is_better"]
+    found = compare(pairs, higher_is_better=better, confidence=confidence or 0.95)
+    made = list(rows)
+    for name, comparison in found.items():
+        one, other = pairs[name]
+        units = (1 if better else -1) * (one.units - other.units).mean(axis=0)
+        by_units = bootstrap(units, confidence or 0.95)
+        made[int(name)] = replace(made[int(name)], comparison=comparison, by_units=by_units)
+    made[rows.index(base)] = replace(base, note=", ".join(filter(None, ["reference", base.note])))
+    return made
 
 
 def _scores(row: Row, seeds: Iterable[int]) -> Scores:
@@ -192,7 +201,7 @@ def _ensembles(
     others = dict.fromkeys(label[1:] for label in cells if dict(label)["modalities"] in names)
     for other in others:
         members = [cells.get((("modalities", name), *other), {}) for name in names]
-        label: Label = (("modalities", f"ensemble of {'+'.join(names)}"), *other)
+        label: Label = (("modalities", f"{ENSEMBLE}{'+'.join(names)}"), *other)
         results = {}
         for seed in range(question.settings.seeds):
             found = [finished.get(seeds[seed].identity) if seed in seeds else None for seeds in members]

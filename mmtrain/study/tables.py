@@ -31,10 +31,10 @@ def cells(table: Table) -> Cells:
 def _cells(row: Row) -> list[str]:
     summary, compared = row.summary, row.comparison
     mean = f"{summary.mean:.4f}" + (f" ± {summary.half_width:.4f}" if summary.half_width is not None else "")
-    if compared is None:
+    if compared is None or row.by_units is None:
         comparison = ["", "", "", row.note or "–"]
     else:
-        low, high = compared.by_units
+        low, high = row.by_units
         comparison = [
             f"{round(compared.difference, 4) + 0.0:+.4f} ± {compared.half_width:.4f}",
             f"{low:+.4f} to {high:+.4f}",
@@ -100,8 +100,8 @@ def plain(table: Table) -> list[list[object]]:
     for row in table.rows:
         made, summary = row.comparison, row.summary
         differences: list[object] = [""] * 8
-        if made is not None:
-            half, (low, high) = made.half_width, made.by_units
+        if made is not None and row.by_units is not None:
+            half, (low, high) = made.half_width, row.by_units
             differences = [made.difference, half, low, high, made.p, made.p_holm, made.detectable, made.verdict]
         values = [len(row.results), summary.mean, summary.sd, summary.half_width, row.ceiling, row.val]
         spent = [row.cost(name) for name in costs]
