@@ -199,15 +199,15 @@ def pseudo_values(metric: Callable[[Sequence[int]], float], units: Sequence[Sequ
 
 
 def _p(difference: float, error: float, freedom: float) -> float:
-    from scipy.stats import norm, t
+    from scipy.special import ndtr, stdtr
 
     if error == 0:
         return 1.0 if difference == 0 else 0.0
-    law = norm if math.isinf(freedom) else t(freedom)
-    return float(2 * law.sf(abs(difference) / error))
+    ratio = -abs(difference) / error
+    return float(2 * (ndtr(ratio) if math.isinf(freedom) else stdtr(freedom, ratio)))
 
 
 def _quantile(probability: float, freedom: float) -> float:
-    from scipy.stats import norm, t
+    from scipy.special import ndtri, stdtrit
 
-    return float(norm.ppf(probability) if math.isinf(freedom) else t.ppf(probability, freedom))
+    return float(ndtri(probability) if math.isinf(freedom) else stdtrit(freedom, probability))

@@ -13,7 +13,7 @@ import argparse
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 from tqdm import trange
 
 from mmtrain.significance import MOST_UNITS, Scores, compare
@@ -49,7 +49,7 @@ def study(
         shift = world.seed_sd * random.standard_normal((seeds, 1))
         total = common + own + shift + np.sqrt(noise) * random.standard_normal((seeds, rows))
         # The shift widens the sum's law over all runs; its quantile makes `accuracy + gain` the mean over seeds.
-        right = total < norm.ppf(accuracy + gain) * np.sqrt(1 + world.seed_sd**2)
+        right = total < ndtri(accuracy + gain) * np.sqrt(1 + world.seed_sd**2)
         size = -(-rows // MOST_UNITS)  # rows a unit; the mean over a unit is its pseudo-value, units being equal
         units = right.reshape(seeds, rows // size, size).mean(axis=2)
         made.append(Scores(right.mean(axis=1), units))
