@@ -16,22 +16,23 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from safetensors.torch import load_file, save_file
 
 from mmtrain import checkpoint, training
 from mmtrain.build import Config, build_source, settings_of
-from mmtrain.contracts import Results, Target
+from mmtrain.contracts import Results
 from mmtrain.evaluation import evaluate
 from mmtrain.jobs import explain
-from mmtrain.protocols import DataSource, Task
+from mmtrain.protocols import DataSource, Logits, Task
 from mmtrain.record import read_rows
+from mmtrain.rows import taken, taken_targets
 from mmtrain.run import Run
 from mmtrain.runfolder import write_json, write_text
 from mmtrain.significance import blocks, pseudo_values
 from mmtrain.study.cells import Cell, folder_of
 from mmtrain.study.rows import test_groups
 from mmtrain.study.usage import peak_memory, reset_peak_memory
+from mmtrain.target import Target
 
 RESULT, OUTPUTS = "result.json", "outputs.safetensors"
 _TIMED_ROWS = 256
@@ -130,7 +131,7 @@ def _write_result(run: Run, split: str, results: Results, group: str | None, sec
             "data": run.facts["data"],
         },
     )
-    save_outputs(run.folder / OUTPUTS, results)
+    save_outputs(run.folder / OUTPUTS, run.task, results)
 
 
 def units_of(task: Task, results: Results, source: DataSource, split: str, group: str | None) -> list[float]:
@@ -143,25 +144,32 @@ def units_of(task: Task, results: Results, source: DataSource, split: str, group
     return values
 
 
-def save_outputs(path: Path, results: Results) -> None:
-    """The outputs [N,...] and targets of the test rows."""
-    values, mask = results.targets
-    save_file({"outputs": results.outputs.contiguous(), "values": values, "mask": mask}, path)
+def save_outputs(path: Path, task: Task, results: Results) -> None:
+    """The logits [N,K] and targets of the test rows, of a task that has logits; only those can be averaged."""
+    if not isinstance(task, Logits):
+        return
+    tensors = {"outputs": results.tensor.contiguous()}
+    for name, target in results.targets.items():
+        tensors |= {f"values/{name}": target.tensor.contiguous(), f"mask/{name}": target.mask}
+    save_file(tensors, path)
     write_text(path.with_suffix(".ids.json"), json.dumps(results.ids, ensure_ascii=False))
 
 
-def load_outputs(path: Path) -> Results:
-    """What `save_outputs` has written; without its loss."""
+def load_outputs(path: Path) -> Results | None:
+    """What `save_outputs` has written, without its loss; None where it had nothing to write."""
+    if not path.is_file():
+        return None
     found = load_file(path)
     ids = json.loads(path.with_suffix(".ids.json").read_text(encoding="utf-8"))
-    return Results(ids, found["outputs"], Target(found["values"], found["mask"]), float("nan"))
+    names = [name.removeprefix("values/") for name in found if name.startswith("values/")]
+    targets = {name: Target(found[f"values/{name}"], found[f"mask/{name}"]) for name in names}
+    return Results(ids, found["outputs"], targets, float("nan"))
 
 
 def _subset(results: Results, rows: Sequence[int]) -> Results:
-    index = torch.tensor(rows, dtype=torch.long)
-    values, mask = results.targets
+    targets = {name: taken_targets(target, rows) for name, target in results.targets.items()}
     ids = [results.ids[row] for row in rows]
-    return results._replace(ids=ids, outputs=results.outputs[index], targets=Target(values[index], mask[index]))
+    return results._replace(ids=ids, outputs=taken(results.outputs, rows), targets=targets)
 
 
 def _shed(folder: Path, averaged: bool, *, keep_weights: bool) -> None:

@@ -14,7 +14,7 @@ from mmtrain.build import Config, node
 from mmtrain.errors import ConfigError
 from mmtrain.study.question import ALL_SUBSETS, Question
 
-NO_MATTER = ("name", "output_dir")
+NO_MATTER = ("name", "output_dir", "cache_dir")
 NO_MATTER_TO_TRAINER = ("num_workers", "tensorboard", "keep_last", "save_every_steps", "log_every_steps")
 """Keys that cannot change a result: where and how often things are written, and who reads the rows."""
 

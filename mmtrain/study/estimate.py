@@ -14,6 +14,7 @@ from pathlib import Path
 
 from mmtrain import training
 from mmtrain.build import build
+from mmtrain.compose import without_initial_weights
 from mmtrain.device import choose
 from mmtrain.errors import DiskError
 from mmtrain.evaluation import evaluate
@@ -46,7 +47,7 @@ def measure(cell: Cell, source: DataSource, *, keep_weights: bool) -> Need:
         open(os.devnull, "w", encoding="utf-8") as nowhere,
         redirect_stdout(nowhere),
     ):
-        parts = build(training.without_initial_weights(cell.config), source=source)
+        parts = build(without_initial_weights(cell.config), source=source)
         settings = parts.settings
         compute = choose(
             settings.device,

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from mmtrain.build import build_task
+from mmtrain.contracts import Results
 from mmtrain.data.spec_file import load_spec
 from mmtrain.protocols import DataSource
 from mmtrain.significance import Comparison, Scores, Summary, bootstrap, compare, summarise
@@ -207,16 +208,23 @@ def _ensembles(
             found = [finished.get(seeds[seed].identity) if seed in seeds else None for seeds in members]
             if None not in found:
                 made = [one for one in found if one is not None]
-                results[seed] = _ensemble(made, members[0][seed], question, source)
+                outputs = [one for folder, _ in made if (one := load_outputs(folder / OUTPUTS)) is not None]
+                if len(outputs) == len(names) and len({tuple(one.ids) for one in outputs}) == 1:
+                    results[seed] = _ensemble(made, outputs, members[0][seed], question, source)
         yield label, results
 
 
-def _ensemble(members: Sequence[tuple[Path, Result]], cell: Cell, question: Question, source: DataSource) -> Result:
+def _ensemble(
+    members: Sequence[tuple[Path, Result]],
+    outputs: Sequence[Results],
+    cell: Cell,
+    question: Question,
+    source: DataSource,
+) -> Result:
     """The result of runs whose outputs are averaged; it costs what they cost together."""
     first = members[0][1]
-    outputs = [load_outputs(folder / OUTPUTS) for folder, _ in members]
     task = build_task(cell.config, load_spec(members[0][0]))
-    mean = outputs[0]._replace(outputs=torch.stack([one.outputs for one in outputs]).mean(dim=0))
+    mean = outputs[0]._replace(outputs=torch.stack([one.tensor for one in outputs]).mean(dim=0))
     metrics = task.metrics(mean)
     totals = {
         name: None if None in values else sum(cast(list[float], values))
