@@ -76,8 +76,7 @@ def resume(folder: Path, config: Config, *, source: DataSource | None = None, te
     Args:
         folder: The run.
         config: Its config, with the changes that a resume allows.
-        source: As in `start`.
-        tested: As in `start`.
+        source: As in `start`; `tested` likewise.
     """
     settings = settings_of(config)
     with _process(settings) as (compute, peers, stop), opened(folder, peers, settings.trainer.batch_size):

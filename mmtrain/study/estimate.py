@@ -7,9 +7,8 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import redirect_stdout
+from contextlib import closing, redirect_stdout
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from mmtrain import training
@@ -19,7 +18,7 @@ from mmtrain.device import choose
 from mmtrain.errors import DiskError
 from mmtrain.evaluation import evaluate
 from mmtrain.interrupt import StopFlag
-from mmtrain.loop import steps_of_epoch, train_step
+from mmtrain.loop import objective_of, steps_of_epoch, train_step
 from mmtrain.peers import Peers
 from mmtrain.protocols import DataSource
 from mmtrain.run import Run
@@ -56,10 +55,13 @@ def measure(cell: Cell, source: DataSource, *, keep_weights: bool) -> Need:
             determinism=settings.determinism,
         )
         run = training.prepare(parts, Path(folder), compute, Peers(), StopFlag(), resumed=False)
-        for micros in islice(steps_of_epoch(run), 2):
+        objective = objective_of(run)
+        with closing(steps_of_epoch(run)) as steps:
+            first = next(steps)
+            train_step(run, objective, first)
             begun = time.monotonic()
-            train_step(run, run.state.model, micros)
-        step = time.monotonic() - begun
+            train_step(run, objective, next(steps, first))  # its rows are read in the time, too
+            step = time.monotonic() - begun
         rows = source.splits["val"][: 4 * settings.trainer.batch_size]
         begun = time.monotonic()
         evaluate(run.state.model, run.data, run.task, rows, compute=compute, batch_size=len(rows))
