@@ -46,19 +46,20 @@ def settings_of(config: Config) -> RunSettings:
     return RunSettings(**values, **parts)
 
 
-def build(config: Config, spec: DataSpec | None = None) -> Parts:
+def build(config: Config, spec: DataSpec | None = None, source: DataSource | None = None) -> Parts:
     """Builds data, task and model; every part from the facts of the one before.
 
     Args:
         config: A plain config that `check` has passed.
         spec: Facts learned before, in place of fitting readers to the training rows.
+        source: The rows that `dataset` describes, where they are made already.
 
     Raises:
         ConfigError: A component refuses its arguments; the message names its config key.
         DataError: The data cannot be used.
     """
     settings = settings_of(config)
-    data = build_data(config, build_source(config), spec)
+    data = build_data(config, source or build_source(config), spec)
     if (cache := cache_dir(settings.cache_dir)) is not None:
         data = replace(data, stores=stores(cache, data.readers))
     if len(data.spec.signals) > 1 and unjoined(config):

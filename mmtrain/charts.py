@@ -11,6 +11,7 @@ Points = Sequence[tuple[float, float]]
 
 WIDTH, HEIGHT = 360, 220  # units of the viewBox; a phone shows them at about one pixel each, so that text stays legible
 LEFT, RIGHT, TOP, BOTTOM = 44, 8, 8, 34  # margins, for the labels
+_DOT_LEFT, _NAME, _LINE, _GAP = 8, 14, 11, 5  # of a chart of dots: its margin, and heights of what stands in it
 _MOST_POINTS = 300
 _MOST_DOTS = 40
 
@@ -76,6 +77,66 @@ def line_chart(series: Mapping[str, Points], *, mark: float | None = None, level
         None if mark is None else place_x(mark),
         None if level is None else place_y(level),
     )
+
+
+class Dot(NamedTuple):
+    """A measured value with its interval from `low` to `high`, of one of several series."""
+
+    series: str
+    at: float
+    low: float
+    high: float
+
+
+class Group(NamedTuple):
+    """Dots that share a name, each on a line of its own, and the best that is possible for all of them."""
+
+    name: str
+    dots: Sequence[Dot]
+    limit: float | None
+
+
+class Lane(NamedTuple):
+    """A placed group: where its name stands and its lines run, y downwards."""
+
+    name: str
+    at: float
+    top: float
+    bottom: float
+    dots: Sequence[tuple[int, float, float, float, float]]  # number of the series, y, x, x of both ends
+    limit: float | None  # x
+
+
+class DotChart(NamedTuple):
+    """A drawing `WIDTH` wide and `height` high."""
+
+    lanes: Sequence[Lane]
+    series: Sequence[str]
+    x_ticks: Sequence[Tick]
+    height: float
+
+
+def dot_chart(groups: Sequence[Group]) -> DotChart:
+    """Values with intervals, side by side in groups, each below its name."""
+    series = list(dict.fromkeys(dot.series for group in groups for dot in group.dots))
+    ends = [x for group in groups for dot in group.dots for x in (dot.low, dot.high)]
+    x_values = ticks([*ends, *(group.limit for group in groups if group.limit is not None)])
+
+    def place(x: float) -> float:
+        return _place(x, x_values, _DOT_LEFT, WIDTH - 2 * RIGHT)
+
+    lanes, y = [], float(TOP)
+    for group in groups:
+        first = y + _NAME
+        dots = [
+            (series.index(dot.series), first + (number + 0.5) * _LINE, place(dot.at), place(dot.low), place(dot.high))
+            for number, dot in enumerate(group.dots)
+        ]
+        bottom = first + len(group.dots) * _LINE
+        limit = None if group.limit is None else place(group.limit)
+        lanes.append(Lane(group.name, y + _NAME - 3, first, bottom, dots, limit))
+        y = bottom + _GAP
+    return DotChart(lanes, series, [Tick(place(x), f"{x:.6g}") for x in x_values], y + BOTTOM)
 
 
 def ticks(values: Sequence[float], *, whole: bool = False, count: int = 5) -> list[float]:

@@ -39,6 +39,22 @@ def faults(overrides: Sequence[str], config_dir: Path | None = None, *, multirun
     return list(dict.fromkeys(told or _unlisted(line, config_dir)))
 
 
+def axis(text: str) -> tuple[str, list[str]]:
+    """The key of an override and each value it stands for: `fusion=concat,sum` has two.
+
+    Raises:
+        ConfigError: It is no `key=value` of Hydra's grammar.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        override = OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        raise ConfigError(f"`{text}`: {str(error).splitlines()[0]}") from None
+    return override.get_key_element(), [] if override.is_delete() else _written(override)
+
+
 @dataclass
 class _CommandLine:
     """The overrides that parse, each with the values it stands for, and the faults of those that do not."""

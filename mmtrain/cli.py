@@ -29,6 +29,9 @@ VERBS = {
         "evaluate": "measure a run on a split: evaluate last split=test",
         "predict": "predictions for a table: predict last input=new.csv",
     },
+    "study": {
+        "study": "train a grid with several seeds, say what is noise: study ablation fusion=concat,sum",
+    },
     "look": {
         "cache": "decoded samples that are kept, with sizes and ages; cache clear removes them",
     },

@@ -8,6 +8,7 @@
     ├── CheckpointError     6  no checkpoint that verifies, or one that does not fit the run
     ├── DiskError           7  a folder that cannot be written, a full disk
     ├── PeerError           8  another process of a distributed run has died
+    ├── CellsFailed         that of the first cell of a study that failed; the others went on
     └── Stopped       130/143  SIGINT / SIGTERM, after a good save
 
 Constructors of components raise `ValueError`; `build.py` adds the config key and turns it into a ConfigError.
@@ -62,6 +63,14 @@ class PeerError(MmtrainError):
     """Another process of the same run has ended, or waits no longer."""
 
     code = 8
+
+
+class CellsFailed(MmtrainError):  # noqa: N818  says what has failed
+    """Some cells of a study failed, for reasons told before; `code` is that of the first."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Stopped(MmtrainError):  # noqa: N818  no error, but an end of the process with a code

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+from mmtrain.contracts import Results
 from mmtrain.data.dataset import Data
 from mmtrain.device import Compute
 from mmtrain.interrupt import StopFlag
@@ -47,3 +48,7 @@ class Run:
     def model(self) -> MultimodalModel:
         """The model that `state` trains."""
         return cast(MultimodalModel, self.state.model)
+
+
+Tested = Callable[[Run, str, Results], None]
+"""Takes the outputs of a run on the split it is judged by, before the run counts as ended."""

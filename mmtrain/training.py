@@ -26,10 +26,10 @@ from mmtrain.loop import finished, fit, score
 from mmtrain.model import parameter_counts
 from mmtrain.optim import MovingAverage
 from mmtrain.peers import Peers, joined
-from mmtrain.protocols import Calibrated, Task
+from mmtrain.protocols import Calibrated, DataSource, Task
 from mmtrain.record import Recorder, read_rows, write_table
 from mmtrain.report import Meter, ceiling_lines, data_summary, model_summary, say
-from mmtrain.run import Run
+from mmtrain.run import Run, Tested
 from mmtrain.runfolder import environment, opened, split_lines, write_config, write_json, write_text
 from mmtrain.seeding import key
 from mmtrain.settings import RunSettings
@@ -37,12 +37,16 @@ from mmtrain.state import TrainState, load_weights, restore_calibration
 from mmtrain.telling import write_evaluation
 
 
-def start(config: Config, arguments: Sequence[str] = ()) -> Path:
+def start(
+    config: Config, arguments: Sequence[str] = (), *, source: DataSource | None = None, tested: Tested | None = None
+) -> Path:
     """Trains the model that a checked config describes and returns the run's folder.
 
     Args:
         config: Plain, composed and checked.
         arguments: The command line, kept in `command.txt`.
+        source: The rows that `dataset` describes, where they are made already.
+        tested: Called with what the best weights say of the test rows.
     """
     settings = settings_of(config)
     with _process(settings) as (compute, peers, stop):
@@ -55,28 +59,29 @@ def start(config: Config, arguments: Sequence[str] = ()) -> Path:
                 write_json(folder / "environment.json", environment(compute, peers))
                 say(f"run: {folder}")
             torch.manual_seed(key(settings.seed, "weights"))
-            parts = build(config)
+            parts = build(config, source=source)
             if peers.first:
                 save_spec(folder, parts.data.spec)
                 write_text(folder / "splits.jsonl", split_lines(parts.data.source))
             run = prepare(parts, folder, compute, peers, stop, resumed=False)
             if peers.first:
                 paths.remember(folder, Path(settings.output_dir))
-            _train(run, resumed=False)
+            _train(run, tested, resumed=False)
     return folder
 
 
-def resume(folder: Path, config: Config) -> Path:
+def resume(folder: Path, config: Config, *, source: DataSource | None = None, tested: Tested | None = None) -> Path:
     """Goes on from the newest checkpoint that verifies; a run that has ended is left as it is.
 
     Args:
         folder: The run.
         config: Its config, with the changes that a resume allows.
+        source: As in `start`; `tested` likewise.
     """
     settings = settings_of(config)
     with _process(settings) as (compute, peers, stop), opened(folder, peers, settings.trainer.batch_size):
         torch.manual_seed(key(settings.seed, "weights"))
-        parts = build(without_initial_weights(config), spec=load_spec(folder))
+        parts = build(without_initial_weights(config), load_spec(folder), source)
         if peers.first:
             for name in checkpoint.clean(folder / "checkpoints"):
                 say(f"removed {name}, left by a save that was killed")
@@ -87,7 +92,7 @@ def resume(folder: Path, config: Config) -> Path:
             return folder
         if peers.first:
             write_config(folder, config)  # a run that was made longer stays so
-        _train(run, resumed=True)
+        _train(run, tested, resumed=True)
     return folder
 
 
@@ -193,20 +198,20 @@ def _restore(state: TrainState, folder: Path, facts: dict[str, object], settings
     return saved.step
 
 
-def _train(run: Run, *, resumed: bool) -> None:
+def _train(run: Run, tested: Tested | None, *, resumed: bool) -> None:
     if run.peers.first:
         after_step = run.state.progress.step if resumed else None
         run.recorder = Recorder(run.folder, tensorboard=run.settings.trainer.tensorboard, after_step=after_step)
     try:
         fit(run)
-        _finish(run)
+        _finish(run, tested)
     finally:
         run.meter.close()
         if run.recorder is not None:
             run.recorder.close()
 
 
-def _finish(run: Run) -> None:
+def _finish(run: Run, tested: Tested | None) -> None:
     """Tests the best weights, once."""
     progress = run.state.progress
     best = progress.step if progress.best_step is None else progress.best_step
@@ -233,6 +238,8 @@ def _finish(run: Run) -> None:
         split=split,
         best_step=best,
     )
+    if tested is not None:
+        tested(run, split, results)
     run.recorder.write("end", progress.step, best_step=best)
     used = "+".join(sorted(run.data.spec.signals, key=list(run.data.source.kinds).index))
     if used in run.data.spec.ceilings and split == "test":

@@ -223,6 +223,10 @@ class TableSource:
         value = self._table.columns[name][row] if name in self.targets else ""
         return value if value.strip() else None
 
+    def column(self, name: str, key: str) -> Sequence[str]:
+        """Any column of the table, for the config key that names it."""
+        return self._table.column(name, key)
+
     def place(self, row: int, name: str | None = None) -> str:
         modality = self._modalities.get(name or "")
         if modality is None or not modality.names_files or not self.present(row, name or ""):
