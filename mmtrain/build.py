@@ -131,9 +131,10 @@ def build_model(config: Config, settings: RunSettings, spec: DataSpec, task: Tas
         shared = [other for other in encoders if {name, other} <= set(settings.share_encoder)]
         if shared:
             first = spec.signals[shared[0]]
-            if (first.kind, first.shape, first.vocabulary) != (signal.kind, signal.shape, signal.vocabulary):
+            facts = [(one.kind, one.shape, one.vocabulary, one.columns) for one in (first, signal)]
+            if facts[0] != facts[1]:
                 raise ConfigError(
-                    f"`share_encoder`: {shared[0]} and {name} are of different kind, shape or vocabulary."
+                    f"`share_encoder`: {shared[0]} and {name} are of different kind, shape, vocabulary or columns."
                 )
             encoders[name] = encoders[shared[0]]
             continue

@@ -13,7 +13,7 @@ import yaml
 from torch import Tensor, nn
 
 from mmtrain.blocks import AttentionBlock
-from mmtrain.contracts import Cell, Signal, SignalSpec, Tokens
+from mmtrain.contracts import Cell, ColumnSpec, Signal, SignalSpec, Tokens
 from mmtrain.protocols import Reader
 
 TESTS = Path(__file__).resolve().parent
@@ -23,13 +23,22 @@ SPECS = {
     "text": SignalSpec("text", "text", length=7, vocabulary=("<pad>", "<unknown>", *"abcdefghij")),
     "image": SignalSpec("image", "image", shape=(3, 10, 13)),
     "audio": SignalSpec("audio", "audio", length=1003, sample_rate=4000),
+    "tabular": SignalSpec(
+        "tabular", "tabular", length=4, columns=(ColumnSpec(("a", "b")), ColumnSpec(), ColumnSpec(("c",)), ColumnSpec())
+    ),
 }
 SMALLEST = {
     "text": replace(SPECS["text"], length=1),
     "image": replace(SPECS["image"], shape=(1, 1, 1)),
     "audio": replace(SPECS["audio"], length=1),
+    "tabular": replace(SPECS["tabular"], length=1, columns=(ColumnSpec(),)),
 }
-STEPS = {"text": [7, 0, 1, 4], "image": [1, 0, 1, 1], "audio": [1003, 0, 1, 502]}  # real steps of each row of a batch
+STEPS = {  # real steps of each row of a batch
+    "text": [7, 0, 1, 4],
+    "image": [1, 0, 1, 1],
+    "audio": [1003, 0, 1, 502],
+    "tabular": [4, 0, 1, 3],
+}
 
 
 @dataclass(frozen=True)
@@ -77,20 +86,23 @@ def read(reader: Reader, cell: Cell) -> Tensor:
 
 
 def make_signal(spec: SignalSpec, steps: Sequence[int], *, payload: float = 0) -> Signal:
-    """Random rows of so many real steps each; `payload` lies under the mask."""
+    """Random rows of so many real steps each, columns where it is a table; `payload` lies under the mask."""
     generator = torch.Generator().manual_seed(1)
-    mask = torch.arange(max(1, *steps)) < torch.tensor(steps).unsqueeze(1)  # [B,T]
+    mask = torch.arange(len(spec.columns) or max(1, *steps)) < torch.tensor(steps).unsqueeze(1)  # [B,T]
     if spec.vocabulary:
         values = torch.randint(2, len(spec.vocabulary), mask.shape, generator=generator)
         return Signal(values.where(mask, torch.tensor(int(payload))), mask)
-    shape = (len(steps), *(spec.shape or mask.shape[1:]))
+    shape = (len(steps), *(mask.shape[1:] if spec.length > 1 or not spec.shape else ()), *spec.shape)
     values = torch.randn(shape, generator=generator) * 0.3  # within -1..1, as sounds are
+    for index, column in enumerate(spec.columns):
+        if column.categories:
+            values[:, index] = torch.arange(len(steps)) % (len(column.categories) + 1)
     return Signal(values.where(mask.reshape(*mask.shape, *[1] * (values.dim() - 2)), torch.tensor(payload)), mask)
 
 
-def one_row(signal: Signal, row: int, steps: int) -> Signal:
-    """A row alone, cut to its own length; a row of no steps keeps one, masked."""
-    rows, length = slice(row, row + 1), max(1, steps)
+def one_row(signal: Signal, spec: SignalSpec, row: int, steps: int) -> Signal:
+    """A row alone, cut to its own length; a row of no steps keeps one, masked, and a row of a table all its columns."""
+    rows, length = slice(row, row + 1), len(spec.columns) or max(1, steps)
     values = signal.values[rows]
     return Signal(values[:, :length] if signal.mask.shape[1] > 1 else values, signal.mask[rows, :length])
 

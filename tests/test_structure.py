@@ -33,7 +33,7 @@ LAYERS = (
         "settings",
         "tokenizer",
     },
-    {"nonfinite", "runfolder", "signatures", "specaugment", "spectrogram", "trust"},
+    {"columns", "nonfinite", "runfolder", "signatures", "specaugment", "spectrogram", "trust"},
     {"data", "encoders", "fusion", "tasks", "techniques"},
     {"compose", "evaluation", "model", "page", "state", "survey", "task_tree"},
     {"build", "checkpoint", "datapage", "run", "validate"},

@@ -1,7 +1,8 @@
 """The user's own data: a table with one row a sample, and media files beside it.
 
-Columns that start with `text`, `image` or `audio` are modalities; a blank cell means that the row lacks it. Every media
-file is looked for before training starts, so a missing one is told in seconds, not in the middle of an epoch.
+Columns that start with `text`, `image`, `audio`, `video` or `features` are modalities; a blank cell means that the row
+lacks it. Every media file is looked for before training starts, so a missing one is told in seconds, not in the middle
+of an epoch.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from mmtrain.contracts import Cell, Range
 from mmtrain.data import manifest, splits
 from mmtrain.errors import DataError
 
-_KINDS = ("text", "image", "audio")
+_KINDS = ("text", "image", "audio", "video", "features")
+_WRITTEN = ("text", "tabular")  # what stands in the cell itself; of the others it names a file
 _FILE = re.compile(r"\.[^\W\d]\w{0,4}$")  # `a.png`, not `0.5`
 
 
@@ -33,7 +35,7 @@ class TableSource:
         id: The column of distinct sample ids; None: `id` if there is one, else the row numbers.
         encoding: That of a table in text, by its name in Python; a byte order mark is no part of it.
         kinds: The kind of each modality by column; None: by the start of the columns' names. Of those that are called
-            more than `image` or `audio`, one in which no cell is a file name (`image_width`) is none.
+            more than `image` or `audio`, say, one in which no cell is a file name (`image_width`) is none.
         val_fraction: Share of the training rows for validation, where the table has no such rows.
         test_fraction: Share of all rows for the test; only where rows are split at random.
         split_names: Further names of splits, {name in the column: train, val or test}.
@@ -175,7 +177,7 @@ class TableSource:
         return kinds
 
     def _media(self) -> list[str]:
-        return [name for name, kind in self.kinds.items() if kind != "text"]
+        return [name for name, kind in self.kinds.items() if kind not in _WRITTEN]
 
     def _notes(self, used: set[str | None], group: str | None, drawn: tuple[str, ...]) -> list[str]:
         """Columns that nothing reads, and what is in two splits though it should not be."""
@@ -198,8 +200,8 @@ class TableSource:
         if not self.present(row, name):
             return None
         value = self._table.columns[name][row]
-        if self.kinds[name] == "text":
-            return value
+        if self.kinds[name] in _WRITTEN:
+            return value if self.kinds[name] == "text" else (value,)
         try:
             return self._stores[name].read(row)
         except (ValueError, OSError) as error:

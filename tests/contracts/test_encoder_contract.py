@@ -65,7 +65,7 @@ def test_neither_other_rows_nor_padding_change_a_row(encoder: Shipped, spec: Sig
     together = module(signal)
 
     for row, length in enumerate(steps):
-        alone = module(one_row(signal, row, length))
+        alone = module(one_row(signal, spec, row, length))
         expected = together.values[row][together.mask[row]]
         torch.testing.assert_close(real(alone), expected, rtol=1e-5, atol=1e-5)
 
