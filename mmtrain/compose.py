@@ -120,18 +120,15 @@ def plain(node: DictConfig) -> Config:
         raise ConfigError(f"`{error.full_key}`: {str(error).splitlines()[0]}") from None
 
 
-def without_initial_weights(config: Mapping[str, object], *, but_files: bool = False) -> Config:
-    """The config with no file or download of first weights: a checkpoint holds all of them.
+def without_initial_weights(config: Config) -> Config:
+    """The config with no file or download of first weights: a checkpoint holds all of them."""
 
-    `but_files`: Keeps what names a file by its suffix, and leaves out downloads only.
-    """
-    copy: Config = json.loads(json.dumps(config))
-    encoders = copy["encoder"]
-    if isinstance(encoders, dict):
-        for arguments in encoders.values():
-            named = {name: str(arguments[name]) for name in ("weights", "vectors") if name in arguments}
-            arguments |= {name: None for name, value in named.items() if not (but_files and Path(value).suffix)}
-    return copy
+    def cleared(node: object) -> object:
+        if not isinstance(node, dict):
+            return node
+        return {name: None if name in ("weights", "vectors") else cleared(value) for name, value in node.items()}
+
+    return {**config, "encoder": cleared(config["encoder"])}
 
 
 def composed(overrides: Sequence[str], config_dir: Path | None = None) -> DictConfig:

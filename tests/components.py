@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import yaml
 from torch import Tensor, nn
 
 from mmtrain.blocks import AttentionBlock
+from mmtrain.build import factory
 from mmtrain.contracts import Cell, ColumnSpec, Signal, SignalSpec, Tokens
 from mmtrain.protocols import Reader
 
@@ -23,6 +24,8 @@ SPECS = {
     "text": SignalSpec("text", "text", length=7, vocabulary=("<pad>", "<unknown>", *"abcdefghij")),
     "image": SignalSpec("image", "image", shape=(3, 10, 13)),
     "audio": SignalSpec("audio", "audio", length=1003, sample_rate=4000),
+    "video": SignalSpec("video", "video", shape=(3, 10, 13), length=5),
+    "features": SignalSpec("features", "features", shape=(5,), length=6),
     "tabular": SignalSpec(
         "tabular", "tabular", length=4, columns=(ColumnSpec(("a", "b")), ColumnSpec(), ColumnSpec(("c",)), ColumnSpec())
     ),
@@ -31,13 +34,17 @@ SMALLEST = {
     "text": replace(SPECS["text"], length=1),
     "image": replace(SPECS["image"], shape=(1, 1, 1)),
     "audio": replace(SPECS["audio"], length=1),
+    "video": replace(SPECS["video"], shape=(1, 1, 1), length=2),
     "tabular": replace(SPECS["tabular"], length=1, columns=(ColumnSpec(),)),
+    "features": replace(SPECS["features"], shape=(1,), length=1),
 }
 STEPS = {  # real steps of each row of a batch
     "text": [7, 0, 1, 4],
     "image": [1, 0, 1, 1],
     "audio": [1003, 0, 1, 502],
+    "video": [5, 0, 2, 3],
     "tabular": [4, 0, 1, 3],
+    "features": [6, 0, 1, 3],
 }
 
 
@@ -60,24 +67,45 @@ class Shipped:
 
     @property
     def node(self) -> dict[str, object]:
+        """As Hydra composes it: a child that a defaults list names stands in its place."""
         tiny = TESTS / "tiny" / f"{self.option}.yaml"
-        return yaml.safe_load((tiny if tiny.is_file() else self.path).read_text(encoding="utf-8"))
+        node = yaml.safe_load((tiny if tiny.is_file() else self.path).read_text(encoding="utf-8"))
+        for child in node.pop("defaults", []):
+            for place, option in child.items():
+                group, _, name = place.lstrip("/").partition("@")
+                node[name] = Shipped(CONFIGS / group / f"{option}.yaml").node
+        return node
 
     @property
-    def target(self) -> Callable[..., nn.Module]:
-        module, _, name = str(self.node["_target_"]).rpartition(".")
-        return getattr(importlib.import_module(module), name)
+    def arguments(self) -> dict[str, object]:
+        """What the YAML sets."""
+        return _settings(self.node)
 
     @property
     def defaults(self) -> dict[str, object]:
-        """What the constructor takes by keyword, with its own defaults; tuples as YAML would have them."""
-        parameters = inspect.signature(self.target).parameters.values()
-        found = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+        """What the constructors take by keyword, with their own defaults; tuples as YAML would have them."""
+        return _defaults(self.node)
 
     def build(self, *facts: object, seed: int = 0) -> nn.Module:
         torch.manual_seed(seed)
-        return self.target(*facts, **{key: value for key, value in self.node.items() if key != "_target_"})
+        return factory(self.node, self.option)(*facts)
+
+
+def _is_component(value: object) -> bool:
+    return isinstance(value, dict) and "_target_" in value
+
+
+def _settings(node: Mapping[str, object]) -> dict[str, object]:
+    named = {name: value for name, value in node.items() if name != "_target_"}
+    return {name: _settings(value) if _is_component(value) else value for name, value in named.items()}
+
+
+def _defaults(node: Mapping[str, object]) -> dict[str, object]:
+    module, _, name = str(node["_target_"]).rpartition(".")
+    parameters = inspect.signature(getattr(importlib.import_module(module), name)).parameters.values()
+    found = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    found |= {name: _defaults(node[name]) for name in found if _is_component(node.get(name))}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
 
 
 def read(reader: Reader, cell: Cell) -> Tensor:

@@ -78,6 +78,14 @@ def test_a_type_is_described_in_words(hint, words):
     assert described(hint) == words
 
 
+def test_a_component_inside_another_is_described_and_accepted_as_one():
+    hint = Callable[[int], object] | None
+
+    assert described(hint) == "a component with a `_target_` or null"
+    assert accepts(hint, {"_target_": "x.Y"})
+    assert not accepts(hint, 3)
+
+
 def test_the_words_of_a_nested_choice_are_found():
     assert choices(list[Literal["a", "b"]] | Literal["none"] | None) == ["a", "b", "none"]
 

@@ -33,7 +33,7 @@ LAYERS = (
         "settings",
         "tokenizer",
     },
-    {"columns", "nonfinite", "runfolder", "signatures", "specaugment", "spectrogram", "trust"},
+    {"columns", "nonfinite", "runfolder", "signatures", "specaugment", "spectrogram", "temporal", "trust"},
     {"data", "encoders", "fusion", "tasks", "techniques"},
     {"compose", "evaluation", "model", "page", "state", "survey", "task_tree"},
     {"build", "checkpoint", "datapage", "run", "validate"},
