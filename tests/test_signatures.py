@@ -72,18 +72,11 @@ def test_a_value_fits_its_type_or_not(hint, good, bad):
         (Literal["a", "b"], "one of a, b"),
         (tuple[float, float], "list of 2: float, float"),
         (dict[str, str], "mapping to str"),
+        (Callable[[int], object] | None, "a component with a `_target_` or null"),
     ],
 )
 def test_a_type_is_described_in_words(hint, words):
     assert described(hint) == words
-
-
-def test_a_component_inside_another_is_described_and_accepted_as_one():
-    hint = Callable[[int], object] | None
-
-    assert described(hint) == "a component with a `_target_` or null"
-    assert accepts(hint, {"_target_": "x.Y"})
-    assert not accepts(hint, 3)
 
 
 def test_the_words_of_a_nested_choice_are_found():
