@@ -48,6 +48,12 @@ STEPS = {  # real steps of each row of a batch
 }
 
 
+OWN = {  # options that read nothing as small as others of their kind
+    "encoder/video/s3d": (replace(SPECS["video"], shape=(3, 32, 33)), replace(SMALLEST["video"], shape=(1, 32, 32))),
+}
+SLOW = {"encoder/video/r3d_18", "encoder/video/s3d", "encoder/video/swin3d_t"}  # one of a family is enough for quick
+
+
 @dataclass(frozen=True)
 class Shipped:
     """A component as its YAML describes it.
