@@ -185,18 +185,18 @@ def factory(arguments: Mapping[str, object], where: str) -> Callable[..., object
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
-    children = {
+    inner = {
         name: factory(value, f"{where}.{name}")
         for name, value in arguments.items()
         if isinstance(value, dict) and "_target_" in value
     }
-    own = {name: value for name, value in arguments.items() if name not in children}
+    own = {name: value for name, value in arguments.items() if name not in inner}
     try:
         made = instantiate(own, _partial_=True, _recursive_=False, _convert_="all")
     except InstantiationException as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         raise ConfigError(f"`{where}._target_` = {arguments.get('_target_')}: {reason}") from error
-    return partial(cast(Callable[..., object], made), **children)
+    return partial(cast(Callable[..., object], made), **inner)
 
 
 def node(config: Config, name: str) -> dict[str, object]:
