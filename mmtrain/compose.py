@@ -120,13 +120,16 @@ def plain(node: DictConfig) -> Config:
         raise ConfigError(f"`{error.full_key}`: {str(error).splitlines()[0]}") from None
 
 
-def without_initial_weights(config: Config) -> Config:
-    """The config with no file or download of first weights: a checkpoint holds all of them."""
+def without_initial_weights(config: Mapping[str, object], *, but_files: bool = False) -> Config:
+    """The config with no file or download of first weights: a checkpoint holds all of them.
 
-    def cleared(node: object) -> object:
-        if not isinstance(node, dict):
-            return node
-        return {name: None if name in ("weights", "vectors") else cleared(value) for name, value in node.items()}
+    `but_files`: Keeps what names a file by its suffix, and leaves out downloads only.
+    """
+
+    def cleared(node: object, name: str = "") -> object:
+        if isinstance(node, dict):
+            return {key: cleared(value, str(key)) for key, value in node.items()}
+        return None if name in ("weights", "vectors") and not (but_files and Path(str(node)).suffix) else node
 
     return {**config, "encoder": cleared(config["encoder"])}
 

@@ -13,8 +13,8 @@ import pytest
 
 from mmtrain.api import load
 from mmtrain.cli import main
+from mmtrain.compose import without_initial_weights
 from mmtrain.record import read_rows
-from mmtrain.training import without_initial_weights
 from tests.videos import encoded, gif
 
 ROWS = 20

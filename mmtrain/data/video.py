@@ -7,6 +7,7 @@ decoded from its start to the last frame wanted. Sound is not read.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import metadata
 from typing import Annotated, Literal
 
 import torch
@@ -111,6 +112,16 @@ class VideoReader:
             raise
         except BROKEN as error:  # of Pillow, for a GIF
             raise ValueError(f"damaged video: {error}") from None
+
+    def recipe(self) -> str:
+        """What the decoding of pictures depends on, the frames taken, the limits, and the version of PyAV."""
+        taken = f"{self.num_frames} frames" + (f" at {self.fps} a second" if self.fps is not None else "")
+        try:
+            decoder = f"PyAV {metadata.version('av')}"
+        except metadata.PackageNotFoundError:
+            decoder = "no PyAV"
+        frames, seconds = self._limits.frames, self._limits.seconds
+        return f"{taken}; at most {frames} frames, {seconds} s; {self._pictures.recipe()}; {decoder}"
 
     def _moments(self, seconds: float) -> list[float]:
         """When the frames to take show, in seconds; one at least."""

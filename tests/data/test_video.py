@@ -126,6 +126,20 @@ def test_the_spec_says_the_shape_and_the_most_frames():
     assert spec == SignalSpec("video", "video", shape=(1, 6, 8), length=4)
 
 
+def test_whatever_changes_the_frames_changes_the_recipe_of_their_cache():
+    changed = [
+        {},
+        {"num_frames": 3},
+        {"fps": 2.0},
+        {"size": 9},
+        {"resize": "crop"},
+        {"max_frames": 9},
+        {"max_seconds": 9.0},
+    ]
+
+    assert len({reader(**arguments).recipe() for arguments in changed}) == len(changed)
+
+
 def test_a_restored_reader_reads_alike():
     other = VideoReader("video")
     other.restore(reader().fit([]))
