@@ -132,9 +132,10 @@ def build_model(config: Config, settings: RunSettings, spec: DataSpec, task: Tas
         shared = [other for other in encoders if {name, other} <= set(settings.share_encoder)]
         if shared:
             first = spec.signals[shared[0]]
-            if (first.kind, first.shape, first.vocabulary) != (signal.kind, signal.shape, signal.vocabulary):
+            facts = [(one.kind, one.shape, one.vocabulary, one.columns) for one in (first, signal)]
+            if facts[0] != facts[1]:
                 raise ConfigError(
-                    f"`share_encoder`: {shared[0]} and {name} are of different kind, shape or vocabulary."
+                    f"`share_encoder`: {shared[0]} and {name} are of different kind, shape, vocabulary or columns."
                 )
             encoders[name] = encoders[shared[0]]
             continue
@@ -178,16 +179,26 @@ def component(where: str, arguments: Mapping[str, object], *given: object) -> ob
 
 
 def factory(arguments: Mapping[str, object], where: str) -> Callable[..., object]:
-    """The callable that a node's `_target_` names, with the node's arguments bound."""
+    """The callable that a node's `_target_` names, with the node's arguments bound.
+
+    An argument that is itself a component arrives as such a callable, for the component around it to call with what
+    the child reads: the encoder of a video hands the facts of one frame to that of a picture.
+    """
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
+    inner = {
+        name: factory(value, f"{where}.{name}")
+        for name, value in arguments.items()
+        if isinstance(value, dict) and "_target_" in value
+    }
+    own = {name: value for name, value in arguments.items() if name not in inner}
     try:
-        made = instantiate(dict(arguments), _partial_=True, _recursive_=False, _convert_="all")
+        made = instantiate(own, _partial_=True, _recursive_=False, _convert_="all")
     except InstantiationException as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         raise ConfigError(f"`{where}._target_` = {arguments.get('_target_')}: {reason}") from error
-    return cast(Callable[..., object], made)
+    return partial(cast(Callable[..., object], made), **inner)
 
 
 def node(config: Config, name: str) -> dict[str, object]:

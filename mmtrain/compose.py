@@ -129,13 +129,13 @@ def without_initial_weights(config: Mapping[str, object], *, but_files: bool = F
 
     `but_files`: Keeps what names a file by its suffix, and leaves out downloads only.
     """
-    copy: Config = json.loads(json.dumps(config))
-    encoders = copy["encoder"]
-    if isinstance(encoders, dict):
-        for arguments in encoders.values():
-            named = {name: str(arguments[name]) for name in ("weights", "vectors") if name in arguments}
-            arguments |= {name: None for name, value in named.items() if not (but_files and Path(value).suffix)}
-    return copy
+
+    def cleared(node: object, name: str = "") -> object:
+        if isinstance(node, dict):
+            return {key: cleared(value, str(key)) for key, value in node.items()}
+        return None if name in ("weights", "vectors") and not (but_files and Path(str(node)).suffix) else node
+
+    return {**config, "encoder": cleared(config["encoder"])}
 
 
 def composed(overrides: Sequence[str], config_dir: Path | None = None) -> DictConfig:

@@ -3,7 +3,8 @@
 Letters in every shape comment: B samples, L tokens, D width, M modalities, K classes, V vocabulary, C channels,
 H W pixels, T time steps or audio samples, F video frames. Masks are bool, True where a value is real.
 
-A modality has a *name* (its column, such as `image_2`) and a *kind* (`image`, `text`, `audio`, or the user's own).
+A modality has a *name* (its column, such as `image_2`) and a *kind* (`text`, `image`, `audio`, `video`,
+`tabular`, `features`, or the user's own).
 """
 
 from __future__ import annotations
@@ -54,8 +55,12 @@ class Range:
 class Signal(NamedTuple):
     """One modality of a batch, before any network."""
 
-    values: Tensor  # image [B,C,H,W]; text [B,T] ids; audio [B,T]; video or several pictures [B,F,C,H,W]
-    mask: Tensor  # [B,T] (T = 1 where nothing is padded); a row of False: this sample lacks the modality
+    # image [B,C,H,W]; text [B,T] ids; audio [B,T]; video or several pictures [B,F,C,H,W]; features [B,D] or [B,T,D];
+    # tabular [B,T], one column a position: a number, or the id of a category
+    values: Tensor
+    # [B,T] (T = 1 where nothing is padded); a row of False: this sample lacks the modality. Real steps come first, but
+    # for tabular, where False stands at each blank cell
+    mask: Tensor
 
 
 class Tokens(NamedTuple):
@@ -88,18 +93,34 @@ Item = object
 
 
 @dataclass(frozen=True)
+class ColumnSpec:
+    """One column of a tabular modality: numbers, or categories if it has some.
+
+    Args:
+        categories: The values seen in training, in order; id 0 is any other, the first has id 1. Empty: numbers.
+        mean: Numbers: their mean over the training rows.
+        std: Numbers: their deviation, above 0; a value enters the model as (value - `mean`) / `std`.
+    """
+
+    categories: tuple[str, ...] = ()
+    mean: float = 0.0
+    std: float = 1.0
+
+
+@dataclass(frozen=True)
 class SignalSpec:
     """Facts about one modality, learned from the training rows.
 
     Args:
         name: The modality's name.
         kind: The modality's kind.
-        shape: Shape of one step of one sample: image (C, H, W); text and audio ().
-        length: The most steps a sample can have; 1 where nothing is padded.
+        shape: Shape of one step of one sample: image and video (C, H, W); features (D,); text, audio and tabular ().
+        length: The most steps a sample can have; 1 where nothing is padded; tabular: the number of columns.
         vocabulary: Text: the words, index = id.
         sample_rate: Audio: samples a second.
         special: Text: ids that are no words: that of an unknown one first, then padding and the marks of a tokenizer.
         tokenizer: Text: the tokenizer as the JSON of the `tokenizers` library, where the reader is made of one.
+        columns: Tabular: its columns in order.
     """
 
     name: str
@@ -110,6 +131,7 @@ class SignalSpec:
     sample_rate: int = 0
     special: tuple[int, ...] = (1, 0)
     tokenizer: str = ""
+    columns: tuple[ColumnSpec, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -138,13 +139,24 @@ def grid(maps: Tensor, mask: Tensor) -> Tokens:
     )
 
 
+def sinusoids(length: int, width: int, *, like: Tensor) -> Tensor:
+    """Sinusoidal positions [length,width], `width` even, for any length, on the device of `like`.
+
+    PE(t, 2i) = sin(t / 10000^(2i/width)), PE(t, 2i+1) = cos of the same; https://arxiv.org/abs/1706.03762.
+    """
+    time = torch.arange(length, device=like.device).unsqueeze(1)  # [T,1]
+    rate = torch.exp(torch.arange(0, width, 2, device=like.device) * (-math.log(10_000) / width))  # [D/2]
+    angle = time * rate
+    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1).to(like.dtype)
+
+
 def picture_shape(spec: SignalSpec) -> tuple[int, int, int]:
     """Channels, height and width of a picture modality.
 
     Raises:
         ValueError: The modality holds something else.
     """
-    if len(spec.shape) != 3:
+    if len(spec.shape) != 3 or spec.length > 1:
         raise ValueError(f"reads pictures [C,H,W], but modality `{spec.name}` is {spec.kind} of shape {spec.shape}")
     channels, height, width = spec.shape
     return channels, height, width

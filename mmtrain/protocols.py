@@ -82,7 +82,10 @@ class Reader(Protocol):
         """
 
     def finish(self, values: Tensor) -> Tensor:
-        """One decoded sample as the encoder gets it: shape [T, *spec.shape] where spec.length > 1, else spec.shape."""
+        """One decoded sample as the encoder gets it: shape [T, *spec.shape] where spec.length > 1, else spec.shape.
+
+        One with `spec.columns` is [len(columns)], nan where a cell is blank.
+        """
 
 
 @runtime_checkable

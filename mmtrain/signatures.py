@@ -116,6 +116,8 @@ def described(hint: object) -> str:
         return f"list of {described(inner[0])}"
     if origin in (dict, Mapping):
         return f"mapping to {described(inner[1])}"
+    if origin is Callable:
+        return "a component with a `_target_`"
     if hint in (None, type(None)):
         return "null"
     return hint.__name__ if isinstance(hint, type) else str(hint)

@@ -6,6 +6,7 @@ Prefixes are not enough: `mmtrain.encoders.os.system` would pass one. Strings ar
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
@@ -17,6 +18,7 @@ from mmtrain.errors import ConfigError
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 32
 _NAMES_CODE = {"target", "class_path", "init_args", "callable", "factory", "object", "func", "function", "plugin"}
+_NESTED = re.compile(r"defaults\[\d+\]\./([\w/]+)@\w+")  # `- /encoder/image@frame: convnet` in a defaults list
 _REFUSED = {"defaults", "hydra", "override"}
 
 
@@ -115,13 +117,19 @@ def _refuse_events(text: str) -> None:
 
 
 def _components(roots: Sequence[Path], group: str) -> Iterator[dict[str, object]]:
-    """Every node with a `_target_` in the YAML files of a group, nested ones included."""
-    for root in roots:
-        for file in sorted((root / group).rglob("*.yaml")):
+    """Every node with a `_target_` in the YAML files of a group, nested ones and those of their defaults included."""
+    within = {group}
+    waiting = [group]
+    while waiting:
+        folder = waiting.pop()
+        for file in (file for root in roots for file in sorted((root / folder).rglob("*.yaml"))):
             loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
             for key, _, siblings in _walk({"": loaded}):
                 if key.rpartition(".")[2] == "_target_":
                     yield siblings
+                elif match := _NESTED.fullmatch(key):
+                    waiting += {match[1]} - within
+                    within.add(match[1])
 
 
 def _walk(node: object, prefix: str = "") -> Iterator[tuple[str, object, dict[str, object]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,8 @@ import yaml
 from torch import Tensor, nn
 
 from mmtrain.blocks import AttentionBlock
-from mmtrain.contracts import Cell, Signal, SignalSpec, Tokens
+from mmtrain.build import factory
+from mmtrain.contracts import Cell, ColumnSpec, Signal, SignalSpec, Tokens
 from mmtrain.protocols import Reader
 
 TESTS = Path(__file__).resolve().parent
@@ -23,13 +24,34 @@ SPECS = {
     "text": SignalSpec("text", "text", length=7, vocabulary=("<pad>", "<unknown>", *"abcdefghij")),
     "image": SignalSpec("image", "image", shape=(3, 10, 13)),
     "audio": SignalSpec("audio", "audio", length=1003, sample_rate=4000),
+    "video": SignalSpec("video", "video", shape=(3, 10, 13), length=5),
+    "features": SignalSpec("features", "features", shape=(5,), length=6),
+    "tabular": SignalSpec(
+        "tabular", "tabular", length=4, columns=(ColumnSpec(("a", "b")), ColumnSpec(), ColumnSpec(("c",)), ColumnSpec())
+    ),
 }
 SMALLEST = {
     "text": replace(SPECS["text"], length=1),
     "image": replace(SPECS["image"], shape=(1, 1, 1)),
     "audio": replace(SPECS["audio"], length=1),
+    "video": replace(SPECS["video"], shape=(1, 1, 1), length=2),
+    "tabular": replace(SPECS["tabular"], length=1, columns=(ColumnSpec(),)),
+    "features": replace(SPECS["features"], shape=(1,), length=1),
 }
-STEPS = {"text": [7, 0, 1, 4], "image": [1, 0, 1, 1], "audio": [1003, 0, 1, 502]}  # real steps of each row of a batch
+STEPS = {  # real steps of each row of a batch
+    "text": [7, 0, 1, 4],
+    "image": [1, 0, 1, 1],
+    "audio": [1003, 0, 1, 502],
+    "video": [5, 0, 2, 3],
+    "tabular": [4, 0, 1, 3],
+    "features": [6, 0, 1, 3],
+}
+
+
+OWN = {  # options that read nothing as small as others of their kind
+    "encoder/video/s3d": (replace(SPECS["video"], shape=(3, 32, 33)), replace(SMALLEST["video"], shape=(1, 32, 32))),
+}
+SLOW = {"encoder/video/r3d_18", "encoder/video/s3d", "encoder/video/swin3d_t"}  # one of a family is enough for quick
 
 
 @dataclass(frozen=True)
@@ -51,24 +73,45 @@ class Shipped:
 
     @property
     def node(self) -> dict[str, object]:
+        """As Hydra composes it: a child that a defaults list names stands in its place."""
         tiny = TESTS / "tiny" / f"{self.option}.yaml"
-        return yaml.safe_load((tiny if tiny.is_file() else self.path).read_text(encoding="utf-8"))
+        node = yaml.safe_load((tiny if tiny.is_file() else self.path).read_text(encoding="utf-8"))
+        for child in node.pop("defaults", []):
+            for place, option in child.items():
+                group, _, name = place.lstrip("/").partition("@")
+                node[name] = Shipped(CONFIGS / group / f"{option}.yaml").node
+        return node
 
     @property
-    def target(self) -> Callable[..., nn.Module]:
-        module, _, name = str(self.node["_target_"]).rpartition(".")
-        return getattr(importlib.import_module(module), name)
+    def arguments(self) -> dict[str, object]:
+        """What the YAML sets."""
+        return _settings(self.node)
 
     @property
     def defaults(self) -> dict[str, object]:
-        """What the constructor takes by keyword, with its own defaults; tuples as YAML would have them."""
-        parameters = inspect.signature(self.target).parameters.values()
-        found = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+        """What the constructors take by keyword, with their own defaults; tuples as YAML would have them."""
+        return _defaults(self.node)
 
     def build(self, *facts: object, seed: int = 0) -> nn.Module:
         torch.manual_seed(seed)
-        return self.target(*facts, **{key: value for key, value in self.node.items() if key != "_target_"})
+        return factory(self.node, self.option)(*facts)
+
+
+def _is_component(value: object) -> bool:
+    return isinstance(value, dict) and "_target_" in value
+
+
+def _settings(node: Mapping[str, object]) -> dict[str, object]:
+    named = {name: value for name, value in node.items() if name != "_target_"}
+    return {name: _settings(value) if _is_component(value) else value for name, value in named.items()}
+
+
+def _defaults(node: Mapping[str, object]) -> dict[str, object]:
+    module, _, name = str(node["_target_"]).rpartition(".")
+    parameters = inspect.signature(getattr(importlib.import_module(module), name)).parameters.values()
+    found = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    found |= {name: _defaults(node[name]) for name in found if _is_component(node.get(name))}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
 
 
 def read(reader: Reader, cell: Cell) -> Tensor:
@@ -77,20 +120,23 @@ def read(reader: Reader, cell: Cell) -> Tensor:
 
 
 def make_signal(spec: SignalSpec, steps: Sequence[int], *, payload: float = 0) -> Signal:
-    """Random rows of so many real steps each; `payload` lies under the mask."""
+    """Random rows of so many real steps each, columns where it is a table; `payload` lies under the mask."""
     generator = torch.Generator().manual_seed(1)
-    mask = torch.arange(max(1, *steps)) < torch.tensor(steps).unsqueeze(1)  # [B,T]
+    mask = torch.arange(len(spec.columns) or max(1, *steps)) < torch.tensor(steps).unsqueeze(1)  # [B,T]
     if spec.vocabulary:
         values = torch.randint(2, len(spec.vocabulary), mask.shape, generator=generator)
         return Signal(values.where(mask, torch.tensor(int(payload))), mask)
-    shape = (len(steps), *(spec.shape or mask.shape[1:]))
+    shape = (len(steps), *(mask.shape[1:] if spec.length > 1 or not spec.shape else ()), *spec.shape)
     values = torch.randn(shape, generator=generator) * 0.3  # within -1..1, as sounds are
+    for index, column in enumerate(spec.columns):
+        if column.categories:
+            values[:, index] = torch.arange(len(steps)) % (len(column.categories) + 1)
     return Signal(values.where(mask.reshape(*mask.shape, *[1] * (values.dim() - 2)), torch.tensor(payload)), mask)
 
 
-def one_row(signal: Signal, row: int, steps: int) -> Signal:
-    """A row alone, cut to its own length; a row of no steps keeps one, masked."""
-    rows, length = slice(row, row + 1), max(1, steps)
+def one_row(signal: Signal, spec: SignalSpec, row: int, steps: int) -> Signal:
+    """A row alone, cut to its own length; a row of no steps keeps one, masked, and a row of a table all its columns."""
+    rows, length = slice(row, row + 1), len(spec.columns) or max(1, steps)
     values = signal.values[rows]
     return Signal(values[:, :length] if signal.mask.shape[1] > 1 else values, signal.mask[rows, :length])
 

@@ -164,7 +164,7 @@ def error_of(folder: Path) -> dict[str, object]:
 
 FAULTS = {
     "fusion=atention": "Did you mean `attention`?",
-    "encoder/video=resnet18": "`encoder/video`: no such group",
+    "encoder/smell=resnet18": "`encoder/smell`: no such group",
     "trianer.epochs=1": "`trianer`: no such key. Did you mean `trainer`?",
     "+trainer.foo=1": "`trainer.foo`: no such key",
     "++foo=1": "`foo`: no such key",

@@ -72,6 +72,7 @@ def test_a_value_fits_its_type_or_not(hint, good, bad):
         (Literal["a", "b"], "one of a, b"),
         (tuple[float, float], "list of 2: float, float"),
         (dict[str, str], "mapping to str"),
+        (Callable[[int], object] | None, "a component with a `_target_` or null"),
     ],
 )
 def test_a_type_is_described_in_words(hint, words):

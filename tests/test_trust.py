@@ -48,6 +48,13 @@ def test_a_config_of_ours_is_read_back_unchanged(tmp_path):
     assert load_run_config(saved(tmp_path, yaml.safe_dump(config))) == config
 
 
+def test_a_component_inside_another_is_one_of_the_group_its_file_names(tmp_path):
+    """A video's frames may be seen by whatever reads pictures."""
+    config = compose(["encoder/video=frames_gru", "encoder/image@encoder.video.frame=resnet18"])
+
+    assert load_run_config(saved(tmp_path, yaml.safe_dump(config))) == config
+
+
 PAYLOADS = [
     ("fusion._target_", "os.system"),
     ("fusion._target_", "builtins.open"),
@@ -62,6 +69,9 @@ PAYLOADS = [
     ("fusion._target_", {"_target_": "os.system"}),
     ("encoder.image._target_", "os.system"),
     ("encoder.image._target_", "mmtrain.encoders.lstm.LSTMEncoder"),
+    ("encoder.video.frame._target_", "os.system"),
+    ("encoder.video.frame._target_", "mmtrain.encoders.lstm.LSTMEncoder"),
+    ("encoder.video.time", {"_target_": "os.system"}),
     ("encoder.other", {"_target_": "os.system"}),
     ("encoder.image.channels", [{"_target_": "os.system"}]),
     ("encoder.image.channels", {"deep": {"deeper": [{"_target_": "os.system"}]}}),

@@ -31,7 +31,10 @@ def collate(samples: Sequence[Sample], spec: DataSpec) -> Batch:
     for name, signal_spec in spec.signals.items():
         column = [sample.values[name] for sample in samples]
         present = [row for row, values in enumerate(column) if values is not None]
-        signals[name] = _pad(column, signal_spec) if signal_spec.length > 1 else _stack(column, signal_spec)
+        if signal_spec.columns:
+            signals[name] = _table(column, signal_spec)
+        else:
+            signals[name] = _pad(column, signal_spec) if signal_spec.length > 1 else _stack(column, signal_spec)
         rows[name] = None if len(present) == len(column) else torch.tensor(present, dtype=torch.int64)
     return Batch(
         signals=signals,
@@ -49,6 +52,14 @@ def _stack(column: list[Tensor | None], spec: SignalSpec) -> Signal:
     absent = torch.zeros(spec.shape, dtype=_dtype(column, spec))
     values = torch.stack([absent if sample is None else sample for sample in column])
     return Signal(values, torch.tensor([[sample is not None] for sample in column]))
+
+
+def _table(column: list[Tensor | None], spec: SignalSpec) -> Signal:
+    """Rows of columns, nan where a cell is blank: values [B,columns], 0 there, and mask [B,columns]."""
+    blank = torch.full((len(spec.columns),), torch.nan)
+    values = torch.stack([blank if sample is None else sample for sample in column])
+    mask = ~values.isnan()
+    return Signal(torch.where(mask, values, 0), mask)
 
 
 def _pad(column: list[Tensor | None], spec: SignalSpec) -> Signal:

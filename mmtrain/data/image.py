@@ -23,7 +23,7 @@ from mmtrain.contracts import Cell, Range, SignalSpec
 from mmtrain.data.media import content
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # the others stay closed: EPS starts a program, TIFF and PSD had holes
-_BROKEN = (  # what Pillow raises on damaged files
+BROKEN = (  # what Pillow raises on damaged files
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, struct.error, zlib.error
 )  # fmt: skip
 
@@ -113,17 +113,22 @@ class ImageReader:
         """
         if self.size is None:
             raise ValueError("the reader has not been fitted")
-        height, width = self.size
         image = self._open(cell)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a damaged EXIF block next to sound pixels
-                side = 2 * max(height, width)
+                side = 2 * max(self.size)
                 image.draft(None, (side, side))  # a large JPEG is decoded smaller, never below twice the wanted side
                 ImageOps.exif_transpose(image, in_place=True)
-                image = _flat(image, "RGB" if self.channels == 3 else "L")
-        except _BROKEN as error:
+                return self.fitted(image)
+        except BROKEN as error:
             raise ValueError(f"damaged picture: {error}") from None
+
+    def fitted(self, image: Image.Image) -> Tensor:
+        """An opened picture of any mode at its final size: [C,H,W] uint8."""
+        assert self.size is not None  # else there is nothing to fit it to
+        height, width = self.size
+        image = _flat(image, "RGB" if self.channels == 3 else "L")
         if image.size != (width, height):
             if self.resize == "crop":
                 image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
@@ -157,7 +162,7 @@ class ImageReader:
             raise ValueError(f"the picture has more than `max_pixels` (={self.max_pixels:,}) pixels") from None
         except UnidentifiedImageError:
             raise ValueError(f"no {', '.join(FORMATS)} picture: it begins with {data[:8]!r}") from None
-        except _BROKEN as error:
+        except BROKEN as error:
             raise ValueError(f"damaged picture: {error}") from None
         width, height = image.size
         if width * height > self.max_pixels:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
-from mmtrain.contracts import DataSpec, SignalSpec
+from mmtrain.contracts import ColumnSpec, DataSpec, SignalSpec
 from mmtrain.errors import CheckpointError, DataError
 from mmtrain.target import TargetSpec
 
@@ -37,6 +37,10 @@ def spec_to_json(spec: DataSpec) -> dict[str, object]:
                 "sample_rate": signal.sample_rate,
                 "special": list(signal.special),
                 "tokenizer": bool(signal.tokenizer),
+                "columns": [
+                    {"categories": list(column.categories), "mean": column.mean, "std": column.std}
+                    for column in signal.columns
+                ],
             }
             for name, signal in spec.signals.items()
         },
@@ -117,7 +121,7 @@ def load_spec(folder: Path) -> DataSpec:
 
 def _signal(name: str, value: object, words: tuple[str, ...], tokenizer: str) -> SignalSpec:
     where = f"signals.{name}"
-    keys = ("kind", "shape", "length", "vocabulary", "sample_rate", "special", "tokenizer")
+    keys = ("kind", "shape", "length", "vocabulary", "sample_rate", "special", "tokenizer", "columns")
     fields = _record(value, where, *keys)
     shape = tuple(_integer(side, f"{where}.shape", 1) for side in _sequence(fields["shape"], f"{where}.shape"))
     length = _integer(fields["length"], f"{where}.length", 1)
@@ -137,8 +141,20 @@ def _signal(name: str, value: object, words: tuple[str, ...], tokenizer: str) ->
         raise _wrong(fields["special"], f"{where}.special", f"one id at least, each below {len(words):,}")
     if fields["tokenizer"] is not bool(tokenizer):
         raise _wrong(fields["tokenizer"], f"{where}.tokenizer", f"{bool(tokenizer)}".lower())
+    columns = tuple(_column(f"{where}.columns", one) for one in _sequence(fields["columns"], f"{where}.columns"))
+    if columns and len(columns) != length:
+        raise CheckpointError(f"spec.json: {where} must have as many columns as its length (={length:,}).")
     kind = _string(fields["kind"], f"{where}.kind")
-    return SignalSpec(name, kind, shape, length, words, rate, special=special, tokenizer=tokenizer)
+    return SignalSpec(name, kind, shape, length, words, rate, special, tokenizer, columns)
+
+
+def _column(where: str, value: object) -> ColumnSpec:
+    fields = _record(value, where, "categories", "mean", "std")
+    names = tuple(_string(name, f"{where}.categories") for name in _sequence(fields["categories"], where))
+    mean, std = _finite(fields["mean"], f"{where}.mean"), _finite(fields["std"], f"{where}.std")
+    if len(set(names)) != len(names) or std <= 0:
+        raise CheckpointError(f"spec.json: {where} must have distinct categories and `std` above 0; found {std:g}.")
+    return ColumnSpec(names, mean, std)
 
 
 def _target(name: str, value: object) -> TargetSpec:
@@ -227,9 +243,10 @@ def _finite(value: object, where: str) -> float:
 
 
 def _share(value: object, where: str) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+    number = _finite(value, where)
+    if not 0 <= number <= 1:
         raise _wrong(value, where, "a number from 0 to 1")
-    return float(value)
+    return number
 
 
 def _wrong(value: object, where: str, expected: str) -> CheckpointError:

@@ -10,11 +10,10 @@ from __future__ import annotations
 import math
 from typing import Annotated
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mmtrain.contracts import Range, Signal, SignalSpec, Tokens
-from mmtrain.layers import at_least_one, vocabulary_size, zeroed
+from mmtrain.layers import at_least_one, sinusoids, vocabulary_size, zeroed
 
 
 class TextTransformer(nn.Module):
@@ -68,15 +67,7 @@ class TextTransformer(nn.Module):
     def forward(self, signal: Signal) -> Tokens:
         """Word ids [B,T] -> [B,T,hidden_size]."""
         embedded = self.embedding(zeroed(signal))  # [B,T,D]
-        embedded = self.dropout(embedded + positions(embedded.shape[1], self.width, like=embedded))
+        embedded = self.dropout(embedded + sinusoids(embedded.shape[1], self.width, like=embedded))
         # An absent text attends to its first padding word: over no key at all, some attention kernels give nan.
         values = self.layers(embedded, src_key_padding_mask=~at_least_one(signal.mask))
         return Tokens(values, signal.mask)
-
-
-def positions(length: int, width: int, *, like: Tensor) -> Tensor:
-    """Sinusoidal positions [length,width] for any length, on the device of `like`."""
-    time = torch.arange(length, device=like.device).unsqueeze(1)  # [T,1]
-    rate = torch.exp(torch.arange(0, width, 2, device=like.device) * (-math.log(10_000) / width))  # [D/2]
-    angle = time * rate
-    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1).to(like.dtype)

@@ -39,7 +39,7 @@ def test_yaml_begins_with_one_line_that_says_what_it_is(fusion: Shipped):
 
 def test_yaml_sets_every_argument_to_the_default_of_the_constructor(fusion: Shipped):
     """One schema: reading the YAML tells what the class does by itself, and the reverse."""
-    assert {key: value for key, value in fusion.node.items() if key != "_target_"} == fusion.defaults
+    assert fusion.arguments == fusion.defaults
 
 
 def test_every_field_has_its_shape(fusion: Shipped, names: tuple[str, ...]):

@@ -2,7 +2,7 @@
 
 import torch
 
-from mmtrain.contracts import DataSpec, SignalSpec
+from mmtrain.contracts import ColumnSpec, DataSpec, SignalSpec
 from mmtrain.data.collate import Sample, collate
 from mmtrain.target import Target, TargetSpec
 
@@ -46,6 +46,21 @@ def test_steps_with_a_shape_are_padded_in_time_only():
 
     assert batch.signals["frames"].values.tolist() == [[[1, 1], [1, 1]], [[1, 1], [0, 0]]]
     assert batch.signals["frames"].mask.tolist() == [[True, True], [True, False]]
+
+
+def test_blank_cells_of_a_table_are_masked():
+    """At their own place, also where there is only one column."""
+    two, one = (SignalSpec("row", "tabular", length=n, columns=(ColumnSpec(),) * n) for n in (2, 1))
+    nan = float("nan")
+    first = Sample("a", {"row": torch.tensor([nan, 3.0])}, {}, key=0)
+    second = Sample("b", {"row": torch.tensor([4.0])}, {}, key=0)
+    absent = Sample("c", {"row": None}, {}, key=0)
+
+    wide = collate([first, absent], DataSpec({"row": two}, {})).signals["row"]
+    narrow = collate([second, absent], DataSpec({"row": one}, {})).signals["row"]
+
+    assert (wide.values.tolist(), wide.mask.tolist()) == ([[0, 3], [0, 0]], [[False, True], [False, False]])
+    assert (narrow.values.tolist(), narrow.mask.tolist()) == ([[4], [0]], [[True], [False]])
 
 
 def test_the_rows_that_have_a_modality_are_listed():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mmtrain.contracts import DataSpec, SignalSpec
+from mmtrain.contracts import ColumnSpec, DataSpec, SignalSpec
 from mmtrain.data.spec_file import load_spec, save_spec
 from mmtrain.errors import CheckpointError, DataError
 from mmtrain.target import TargetSpec
@@ -16,6 +16,7 @@ SPEC = DataSpec(
         "text": SignalSpec("text", "text", length=64, vocabulary=("<pad>", "<unknown>", "猫", "x\u2028y", "\x85")),
         "image_2": SignalSpec("image_2", "image", shape=(3, 8, 9)),
         "audio": SignalSpec("audio", "audio", length=16_000, sample_rate=16_000),
+        "row": SignalSpec("row", "tabular", length=2, columns=(ColumnSpec(("", "犬")), ColumnSpec((), 0.1, 2e-9))),
     },
     targets={
         "label": TargetSpec("label", "class", ("no", "ja, \n'\"", "012"), (1, 2, 0)),
@@ -39,7 +40,7 @@ def test_a_spec_comes_back_as_it_was(stored: Path):
     loaded = load_spec(stored)
 
     assert loaded == SPEC
-    assert list(loaded.signals) == ["text", "image_2", "audio"]
+    assert list(loaded.signals) == ["text", "image_2", "audio", "row"]
 
 
 def test_a_vocabulary_is_a_file_of_words(stored: Path):
@@ -79,6 +80,10 @@ def change(*path: str | int, to: object) -> Callable[[dict], None]:
         (change("signals", "text", "tokenizer", to=True), r"no .*text\.json: the run ended before"),
         (change("signals", "text", "tokenizer", to=0), "tokenizer must be false; found 0"),
         (change("signals", "../../x", to={"vocabulary": 1}), r"modality '\.\./\.\./x' cannot name a file"),
+        (change("signals", "row", "columns", 1, "mean", to=float("inf")), "columns.mean must be a finite number"),
+        (change("signals", "row", "columns", 1, "std", to=0), "`std` above 0; found 0"),
+        (change("signals", "row", "columns", 0, "categories", to=["a", "a"]), "must have distinct categories"),
+        (change("signals", "row", "length", to=3), r"signals\.row must have as many columns as its length \(=3\)"),
         (change("targets", "label", "classes", to=["a", "a", "b"]), "distinct classes"),
         (change("targets", "label", "classes", 0, to=False), "must be a string; found False"),
         (change("targets", "label", "counts", to=[1, 2]), "as many counts"),

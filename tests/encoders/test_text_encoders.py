@@ -12,7 +12,8 @@ from mmtrain.contracts import Signal, SignalSpec
 from mmtrain.encoders.bag_of_words import BagOfWords
 from mmtrain.encoders.embedding_lstm_dense import EmbeddingLSTMDense
 from mmtrain.encoders.lstm import LSTMEncoder
-from mmtrain.encoders.transformer import TextTransformer, positions
+from mmtrain.encoders.transformer import TextTransformer
+from mmtrain.layers import sinusoids
 
 WORDS = ("<pad>", "<unknown>", "the", "cat", "sat", "down")
 TEXT = SignalSpec("text", "text", length=4, vocabulary=WORDS)
@@ -104,7 +105,7 @@ def test_transformer_positions_are_those_of_the_paper():
     """D = 4: rates 1 and 1/100, sine and cosine of each."""
     expected = torch.tensor([[0.0, 1.0, 0.0, 1.0], [0.841471, 0.540302, 0.0099998, 0.99995]])
 
-    torch.testing.assert_close(positions(2, 4, like=torch.zeros(1)), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(sinusoids(2, 4, like=torch.zeros(1)), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_transformer_tells_orders_apart():
