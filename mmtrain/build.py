@@ -1,15 +1,15 @@
-"""From a plain config to objects: data, task, model, optimizer. The one place where `_target_` is followed."""
+"""From a plain config to a run: data, task, model, optimizer, each from the facts of the one before."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 from torch import nn
 from torch.optim import Optimizer
 
+from mmtrain.components import Config, called, component, factory, factory_for, node, settings_of
 from mmtrain.compose import BY_NAME, kinds, unjoined
 from mmtrain.contracts import DataSpec
 from mmtrain.data.cache import stores
@@ -20,11 +20,9 @@ from mmtrain.model import MultimodalModel, batch_norms
 from mmtrain.optim import Schedule, parameter_groups
 from mmtrain.paths import cache_dir
 from mmtrain.protocols import DataSource, Encoder, Fusion, LogitFusion, Logits, Plan, Task
-from mmtrain.settings import RunSettings, TechniqueSettings, TrainerSettings
+from mmtrain.settings import RunSettings
 from mmtrain.suggest import did_you_mean
 from mmtrain.task_tree import children, target_readers
-
-Config = Mapping[str, object]
 
 
 @dataclass
@@ -36,14 +34,6 @@ class Parts:
     data: Data
     task: Task
     model: MultimodalModel
-
-
-def settings_of(config: Config) -> RunSettings:
-    """The typed settings of a config that `check` has passed."""
-    typed = {"trainer": TrainerSettings, "technique": TechniqueSettings}
-    parts: dict[str, Any] = {name: make(**cast(Any, node(config, name))) for name, make in typed.items()}
-    values: dict[str, Any] = {name: config[name] for name in RunSettings.__dataclass_fields__ if name not in typed}
-    return RunSettings(**values, **parts)
 
 
 def build(config: Config, spec: DataSpec | None = None, source: DataSource | None = None) -> Parts:
@@ -82,9 +72,9 @@ def build_data(config: Config, source: DataSource, spec: DataSpec | None = None)
     settings = settings_of(config)
     found = {name: signal.kind for name, signal in spec.signals.items()} if spec else dict(source.kinds)
     wanted = found if spec or settings.modalities is None else [name for name in settings.modalities if name in found]
-    readers = {name: cast(ReaderFactory, _factory_for(config, "reader", name, found[name])) for name in wanted}
+    readers = {name: cast(ReaderFactory, factory_for(config, "reader", name, found[name])) for name in wanted}
     augments = {
-        name: cast(AugmentFactory, _factory_for(config, "augment", name, found[name]))
+        name: cast(AugmentFactory, factory_for(config, "augment", name, found[name]))
         for name in wanted
         if {name, found[name]} & node(config, "augment").keys()  # a kind of the user's own may have none
     }
@@ -117,7 +107,7 @@ def _task(where: str, arguments: Config, spec: DataSpec) -> Task:
     """A task, after those inside it."""
     inside = {name: _task(f"{where}.tasks.{name}", child, spec) for name, child in children(arguments).items()}
     make = factory({name: value for name, value in arguments.items() if not inside or name != "tasks"}, where)
-    return cast(Task, _call(where, partial(make, tasks=inside) if inside else make, spec))
+    return cast(Task, called(where, partial(make, tasks=inside) if inside else make, spec))
 
 
 def build_source(config: Config) -> DataSource:
@@ -139,7 +129,7 @@ def build_model(config: Config, settings: RunSettings, spec: DataSpec, task: Tas
                 )
             encoders[name] = encoders[shared[0]]
             continue
-        encoders[name] = cast(Encoder, _factory_for(config, "encoder", name, signal.kind)(signal))
+        encoders[name] = cast(Encoder, factory_for(config, "encoder", name, signal.kind)(signal))
     fusion = cast(Fusion, component("fusion", node(config, "fusion"), tuple(encoders), settings.width))
     return MultimodalModel(
         encoders,
@@ -169,46 +159,6 @@ def build_schedule(config: Config, total_steps: int) -> Schedule:
     return cast(Schedule, component("schedule", node(config, "schedule"), total_steps))
 
 
-def component(where: str, arguments: Mapping[str, object], *given: object) -> object:
-    """Builds the component of a config node from what the code has and the node's own arguments.
-
-    Raises:
-        ConfigError: Naming the node, where the component refuses an argument or its package is not installed.
-    """
-    return _call(where, factory(arguments, where), *given)
-
-
-def factory(arguments: Mapping[str, object], where: str) -> Callable[..., object]:
-    """The callable that a node's `_target_` names, with the node's arguments bound.
-
-    An argument that is itself a component arrives as such a callable, for the component around it to call with what
-    the child reads: the encoder of a video hands the facts of one frame to that of a picture.
-    """
-    from hydra.errors import InstantiationException
-    from hydra.utils import instantiate
-
-    inner = {
-        name: factory(value, f"{where}.{name}")
-        for name, value in arguments.items()
-        if isinstance(value, dict) and "_target_" in value
-    }
-    own = {name: value for name, value in arguments.items() if name not in inner}
-    try:
-        made = instantiate(own, _partial_=True, _recursive_=False, _convert_="all")
-    except InstantiationException as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise ConfigError(f"`{where}._target_` = {arguments.get('_target_')}: {reason}") from error
-    return partial(cast(Callable[..., object], made), **inner)
-
-
-def node(config: Config, name: str) -> dict[str, object]:
-    """A mapping of the config."""
-    value = config[name]
-    if not isinstance(value, dict):
-        raise ConfigError(f"`{name}` is {value!r}, not a mapping.")
-    return value
-
-
 def _head(fusion: Fusion, task: Task, width: int) -> nn.Module:
     if not isinstance(fusion, LogitFusion):
         return task.make_head(width)
@@ -231,19 +181,6 @@ def _unimodal_heads(names: tuple[str, ...], settings: RunSettings, task: Task) -
     return {name: task.make_head(settings.width) for name in names}
 
 
-def _factory_for(config: Config, group: str, name: str, kind: str) -> Callable[..., object]:
-    """The factory of a modality's own entry, or that of its kind."""
-    entries = node(config, group)
-    key = name if name in entries else kind
-    entry = entries.get(key)
-    if not isinstance(entry, dict):
-        raise ConfigError(
-            f"modality `{name}` is of kind {kind}, for which there is no `{group}.{kind}`; "
-            f"choose one with {group}/{kind}=<option>."
-        )
-    return partial(_call, f"{group}.{name}", factory(entry, f"{group}.{key}"))
-
-
 def _refuse_strangers(config: Config, settings: RunSettings, source: DataSource) -> None:
     """Refuses entries for modalities that the data does not have; those of a kind may stand unused."""
     for group in BY_NAME:
@@ -256,13 +193,3 @@ def _refuse_strangers(config: Config, settings: RunSettings, source: DataSource)
         if name not in source.kinds:
             hint = did_you_mean(name, source.kinds)
             raise ConfigError(f"`share_encoder`: no '{name}' in the data; it has {', '.join(source.kinds)}.{hint}")
-
-
-def _call(where: str, make: Callable[..., object], *given: object) -> object:
-    try:
-        return make(*given)
-    except (ValueError, TypeError) as error:
-        named = f"`{where}" in str(error)  # the component has named its key itself
-        raise ConfigError(str(error) if named else f"`{where}`: {error}") from error
-    except ImportError as error:
-        raise ConfigError(f"`{where}` needs a package that is not installed: {error}") from error

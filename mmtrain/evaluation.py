@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -87,6 +87,18 @@ def evaluate(
     mine = _Part(ids, joined(outputs), joint, skipped)
     total, weight = peers.sum([total, weight])
     return _merge(peers.gather(mine), data, rows, loss=total / weight if weight else float("nan"))
+
+
+def prediction_columns(data: Data, task: Task, results: Results) -> Mapping[str, Sequence[object]]:
+    """The columns of a predictions file: id, the targets as written, then what the task adds."""
+    source = data.source
+    row_of = {name: row for row, name in enumerate(source.ids)}
+    truth = {
+        target: [source.target(row_of[name], target) or "" for name in results.ids]
+        for target in task.targets
+        if target in source.targets
+    }
+    return {"id": results.ids, **truth, **task.table(results)}
 
 
 class _Part(NamedTuple):

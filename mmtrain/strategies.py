@@ -10,7 +10,7 @@ from typing import cast
 import torch
 from torch import nn
 
-from mmtrain.build import component
+from mmtrain.components import component
 from mmtrain.contracts import Tokens
 from mmtrain.errors import ConfigError
 from mmtrain.settings import RunSettings

@@ -9,7 +9,8 @@ from typing import cast
 import yaml
 
 from mmtrain import checkpoint, paths
-from mmtrain.build import Config, build_data, build_model, build_schedule, build_source, build_task, node, settings_of
+from mmtrain.build import build_data, build_model, build_schedule, build_source, build_task
+from mmtrain.components import Config, node, settings_of
 from mmtrain.compose import load_run_config, without_initial_weights
 from mmtrain.contracts import Results
 from mmtrain.data.fitting import PREDICT, refuse_many
@@ -18,13 +19,12 @@ from mmtrain.data.spec_file import load_spec
 from mmtrain.data.table import TableSource
 from mmtrain.device import choose
 from mmtrain.errors import CheckpointError, ConfigError
-from mmtrain.evaluation import evaluate
+from mmtrain.evaluation import evaluate, prediction_columns
 from mmtrain.model import MultimodalModel
 from mmtrain.protocols import DataSource
 from mmtrain.record import read_rows
 from mmtrain.report import say
 from mmtrain.state import load_weights, restore_calibration
-from mmtrain.training import prediction_columns
 from mmtrain.validate import refuse
 
 DATA_PATHS = ("path", "data_root")

@@ -5,28 +5,28 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
 
 from mmtrain import checkpoint, imbalance, page, paths
-from mmtrain.build import Config, Parts, build, build_optimizer, build_plan, build_schedule, settings_of
+from mmtrain.build import Parts, build, build_optimizer, build_plan, build_schedule
+from mmtrain.components import Config, settings_of
 from mmtrain.compose import without_initial_weights
-from mmtrain.contracts import Results
 from mmtrain.data.cache import summary
-from mmtrain.data.dataset import Data
 from mmtrain.data.plan import batch_count
 from mmtrain.data.spec_file import load_spec, save_spec
 from mmtrain.device import Compute, choose
 from mmtrain.errors import ConfigError, DataError
+from mmtrain.evaluation import prediction_columns
 from mmtrain.interrupt import StopFlag, watched
 from mmtrain.loop import finished, fit, score
 from mmtrain.model import parameter_counts
 from mmtrain.optim import MovingAverage
 from mmtrain.peers import Peers, joined
-from mmtrain.protocols import Calibrated, DataSource, Task
+from mmtrain.protocols import Calibrated, DataSource
 from mmtrain.record import Recorder, read_rows, write_table
 from mmtrain.report import Meter, ceiling_lines, data_summary, model_summary, say
 from mmtrain.run import Run, Tested
@@ -246,15 +246,3 @@ def _finish(run: Run, tested: Tested | None) -> None:
         say(ceiling_lines(run.data.spec.ceilings, used, metrics[run.task.metric]))
     say(f"report: {run.folder / 'report.html'}")
     say(f"done: {run.folder}")
-
-
-def prediction_columns(data: Data, task: Task, results: Results) -> Mapping[str, Sequence[object]]:
-    """The columns of a predictions file: id, the targets as written, then what the task adds."""
-    source = data.source
-    row_of = {name: row for row, name in enumerate(source.ids)}
-    truth = {
-        target: [source.target(row_of[name], target) or "" for name in results.ids]
-        for target in task.targets
-        if target in source.targets
-    }
-    return {"id": results.ids, **truth, **task.table(results)}

@@ -25,7 +25,8 @@ from plain_loop import plain
 from side_by_side import Contestant, machine, markdown, race, ratio, rows_of
 
 from mmtrain import compose, seeding, training
-from mmtrain.build import build, settings_of
+from mmtrain.build import build
+from mmtrain.components import settings_of
 from mmtrain.device import choose
 from mmtrain.interrupt import StopFlag
 from mmtrain.loop import objective_of, rest, steps_of_epoch, train_step

@@ -22,7 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmtrain import compose
-from mmtrain.build import component
+from mmtrain.components import component
 from mmtrain.contracts import Tokens
 
 LENGTHS = {"text": 12, "image": 16, "audio": 13, "video": 8}  # tokens a sample

@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 
 from mmtrain import compose
-from mmtrain.build import build_data, build_source, settings_of
+from mmtrain.build import build_data, build_source
+from mmtrain.components import settings_of
 from mmtrain.data.cache import stores
 from mmtrain.data.dataset import Data
 from mmtrain.data.loader import batches

@@ -13,7 +13,7 @@ import yaml
 from torch import Tensor, nn
 
 from mmtrain.blocks import AttentionBlock
-from mmtrain.build import factory
+from mmtrain.components import factory
 from mmtrain.contracts import Cell, ColumnSpec, Signal, SignalSpec, Tokens
 from mmtrain.protocols import Reader
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmtrain import arguments, check, compose, datapage, survey
-from mmtrain.build import Config, build, settings_of
+from mmtrain.build import build
+from mmtrain.components import Config, settings_of
 from mmtrain.device import choose
 from mmtrain.errors import ConfigError, DataError, MmtrainError
 from mmtrain.interrupt import StopFlag

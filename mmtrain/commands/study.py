@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mmtrain import arguments
-from mmtrain.build import build_source, settings_of
+from mmtrain.build import build_source
+from mmtrain.components import settings_of
 from mmtrain.errors import CellsFailed, CheckpointError, ConfigError
 from mmtrain.interrupt import watched
 from mmtrain.protocols import DataSource

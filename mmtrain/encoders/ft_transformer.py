@@ -12,7 +12,7 @@ from typing import Annotated
 
 from torch import Tensor, nn
 
-from mmtrain.columns import ColumnVectors
+from mmtrain.column_vectors import ColumnVectors
 from mmtrain.contracts import Range, Signal, SignalSpec, Tokens
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from torch import nn
 
-from mmtrain.columns import ColumnVectors
+from mmtrain.column_vectors import ColumnVectors
 from mmtrain.contracts import Range, Signal, SignalSpec, Tokens
 from mmtrain.layers import MLP
 

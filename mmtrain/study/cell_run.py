@@ -19,7 +19,8 @@ from typing import NamedTuple
 from safetensors.torch import load_file, save_file
 
 from mmtrain import checkpoint, training
-from mmtrain.build import Config, build_source, settings_of
+from mmtrain.build import build_source
+from mmtrain.components import Config, settings_of
 from mmtrain.contracts import Results
 from mmtrain.evaluation import evaluate
 from mmtrain.jobs import explain

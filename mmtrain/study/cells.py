@@ -10,7 +10,7 @@ from itertools import combinations, product
 from pathlib import Path
 
 from mmtrain import compose
-from mmtrain.build import Config, node
+from mmtrain.components import Config, node
 from mmtrain.errors import ConfigError
 from mmtrain.study.question import ALL_SUBSETS, Question
 

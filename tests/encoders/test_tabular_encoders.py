@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmtrain.columns import ColumnVectors
+from mmtrain.column_vectors import ColumnVectors
 from mmtrain.contracts import ColumnSpec, Signal, SignalSpec
 from mmtrain.encoders.ft_transformer import FTTransformer
 from mmtrain.encoders.tabular_mlp import TabularMLP
