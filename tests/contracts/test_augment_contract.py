@@ -28,8 +28,7 @@ def test_yaml_sets_every_argument_to_a_value_of_the_constructor(augment: Shipped
 
 def test_equal_keys_change_a_sample_equally(augment: Shipped):
     """In another process too: nothing but the key and the sample is read."""
-    change = augment.target(SPECS[augment.kind])
-    again = augment.target(SPECS[augment.kind])
+    change, again = augment.build(SPECS[augment.kind]), augment.build(SPECS[augment.kind])
     sample = decoded(augment.kind)
 
     assert all(torch.equal(change(sample, key), again(sample, key)) for key in (0, 2**63 - 1))
