@@ -45,7 +45,7 @@ LAYERS = (
         "settings",
         "tokenizer",
     },
-    {"columns", "nonfinite", "runfolder", "signatures", "specaugment", "spectrogram", "temporal", "trust"},
+    {"columns", "mixture", "nonfinite", "runfolder", "signatures", "specaugment", "spectrogram", "temporal", "trust"},
     {"data", "encoders", "fusion", "tasks", "techniques"},
     {"compose", "evaluation", "model", "page", "state", "survey", "task_tree"},
     {"build", "checkpoint", "datapage", "objective", "run", "validate"},
