@@ -15,6 +15,7 @@ from mmtrain.contracts import DataSpec
 from mmtrain.data.cache import stores
 from mmtrain.data.dataset import Data
 from mmtrain.data.fitting import AugmentFactory, ReaderFactory
+from mmtrain.data.mixing import with_partners
 from mmtrain.errors import ConfigError
 from mmtrain.model import MultimodalModel, batch_norms
 from mmtrain.optim import Schedule, parameter_groups
@@ -142,8 +143,11 @@ def build_model(config: Config, settings: RunSettings, spec: DataSpec, task: Tas
 
 
 def build_plan(config: Config, data: Data) -> Plan:
-    """The order of the training rows."""
-    return cast(Plan, component("plan", node(config, "plan"), data))
+    """The order of the training rows, with partners where rows are to be mixed."""
+    plan = cast(Plan, component("plan", node(config, "plan"), data))
+    technique = settings_of(config).technique
+    given = (plan, data.spec, technique.mixing, technique.mixing_alpha)
+    return cast(Plan, called("technique.mixing", with_partners, *given))
 
 
 def build_optimizer(config: Config, model: MultimodalModel) -> Optimizer:

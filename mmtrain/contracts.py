@@ -160,12 +160,28 @@ class DataSpec:
         return self.targets[names[0]]
 
 
+class Mix(NamedTuple):
+    """Whom a row is mixed with."""
+
+    row: int
+    share: float  # of the partner, 0 to .5
+    cut: bool = False  # a part of the partner in place of a mean with it
+
+
 class Draw(NamedTuple):
     """One row drawn for a batch. Workers and processes may change; the draw decides every random choice made for it."""
 
     row: int
     key: int  # seeds the row's augmentations
     weight: float = 1.0  # 0: fills a batch and counts for nothing
+    mix: Mix | None = None
+
+
+class Mixed(NamedTuple):
+    """What was mixed into the rows of a batch."""
+
+    targets: dict[str, Target]  # of the partners
+    share: Tensor  # [B] float: how much of a row is its partner
 
 
 @dataclass(frozen=True)
@@ -183,6 +199,7 @@ class Batch:
     weight: Tensor  # [B] float: 0 where a row fills the batch only
     rows: dict[str, Tensor | None]
     skipped: list[tuple[str, str]] = field(default_factory=list)  # id and reason of each row that could not be read
+    mix: Mixed | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -200,6 +217,7 @@ class Batch:
             keys=move(self.keys),
             weight=move(self.weight),
             rows={name: None if r is None else move(r) for name, r in self.rows.items()},
+            mix=self.mix and Mixed({n: t.each(move) for n, t in self.mix.targets.items()}, move(self.mix.share)),
         )
 
     def pin_memory(self) -> Batch:

@@ -22,6 +22,7 @@ from mmtrain.data.loader import batches
 from mmtrain.data.plan import share
 from mmtrain.errors import Stopped
 from mmtrain.evaluation import Abandoned, evaluate
+from mmtrain.mixture import mixed_weight
 from mmtrain.nonfinite import non_finite
 from mmtrain.objective import Balance, Objective, Terms
 from mmtrain.optim import fill_gradients
@@ -85,7 +86,7 @@ def train_step(run: Run, objective: nn.Module, micros: list[Batch]) -> None:
     for group in state.optimizer.param_groups:
         group["lr"] = group["initial_lr"] * rate
     # Divided by the weight of the whole step, so that neither parts nor processes change the mean.
-    weight, rows = run.peers.sum([sum(map(run.task.weight, micros)), sum(map(len, micros))])
+    weight, rows = run.peers.sum([sum(mixed_weight(run.task, batch) for batch in micros), sum(map(len, micros))])
     balance = Balance(run.model, run.settings.technique, run.peers, state.scaler)
     total = torch.zeros((), device=run.compute.device)
     outputs: list[Outputs] = []

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmtrain.contracts import Batch, Outputs
 from mmtrain.device import Compute
+from mmtrain.mixture import mixed_loss
 from mmtrain.model import Answers, MultimodalModel
 from mmtrain.peers import Peers
 from mmtrain.protocols import Task
@@ -44,10 +45,10 @@ class Objective(nn.Module):
         if not self.model.unimodal and not self.settings.alignment:
             with self.compute.autocast():
                 outputs = self.model(batch)
-            return Terms(self.task.loss(outputs, batch), outputs, None)
+            return Terms(mixed_loss(self.task, outputs, batch), outputs, None)
         with self.compute.autocast():
             answers: Answers = self.model(batch, whole=True)
-        loss, heads = self.task.loss(answers.outputs, batch), None
+        loss, heads = mixed_loss(self.task, answers.outputs, batch), None
         if answers.unimodal:
             heads = tally(self.task, answers.unimodal, batch)
             loss = loss + self.settings.unimodal_weight * heads.loss.sum()

@@ -50,6 +50,8 @@ class TechniqueSettings:
     mmpareto: Annotated[float, Range(0)] = 0.0
     alignment: Annotated[float, Range(0)] = 0.0
     alignment_temperature: Annotated[float, Range(0, above=True)] = 0.07
+    mixing: Literal["none", "mixup", "cutmix"] = "none"
+    mixing_alpha: Annotated[float, Range(0, 10, above=True)] = 0.4
 
 
 @dataclass(frozen=True)

@@ -1075,6 +1075,24 @@ def test_a_resume_that_goes_well_takes_the_note_of_the_failure_away(mmtrain, run
 
 
 @pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["reader/text=pretrained", "reader.text.tokenizer=no-such-model"], "or learn subwords from the training rows"),
+        (["augment/audio=standard", "augment.audio.snr=[30,10]"], "`augment.audio`: `snr` (=[30, 10]) must be [least,"),
+        (["plan=sharded"], "`plan`: reads shard after shard, but the data are not in shards; choose plan=uniform"),
+        (["modalities=[text]", "technique.mixing=mixup"], "`technique.mixing`: mixes image, video, audio only"),
+    ],
+)
+def test_a_preparation_that_does_not_fit_the_data_is_refused_by_its_key(train, options, said):
+    write()
+
+    code, _, err = train(*options)
+
+    assert code == 2
+    assert said in err
+
+
+@pytest.mark.parametrize(
     ("line", "code", "said"),
     [
         (["evaluate", "nowhere"], 2, "is not a run folder"),

@@ -106,10 +106,10 @@ def test_a_resumed_run_that_is_killed_again_ends_the_same(
     "options",
     [
         ("plan=balanced", "augment/text=word_dropout", "augment/image=trivial", "augment/audio=standard"),
-        ("plan=bucketed", "plan.window=2"),
+        ("plan=bucketed", "plan.window=2", "technique.mixing=cutmix"),
         ("plan=sharded", "plan.window=20"),
     ],
-    ids=["balanced, augmented", "bucketed", "sharded"],
+    ids=["balanced, augmented", "bucketed, mixed", "sharded"],
 )
 def test_every_order_and_every_augmentation_can_be_resumed_within_an_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Path, options: tuple[str, ...]

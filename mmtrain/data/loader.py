@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from mmtrain.contracts import Batch, Draw
 from mmtrain.data.collate import collate
 from mmtrain.data.dataset import Data
+from mmtrain.data.mixing import mixed, partners
 from mmtrain.errors import DataError, MmtrainError
 
 PATIENCE = 120  # seconds for one batch before a worker counts as hung
@@ -99,6 +100,12 @@ class _Rows(Dataset[Batch]):
         self.train = train
 
     def batch(self, draws: list[Draw]) -> Batch:
+        batch = self._collated(draws)
+        if not any(draw.mix for draw in draws):
+            return batch
+        return mixed(batch, self._collated(partners(draws)), draws, self.data.spec)
+
+    def _collated(self, draws: list[Draw]) -> Batch:
         return collate(self.data.samples(draws, self.train), self.data.spec)
 
     def __getitems__(self, draws: list[Draw]) -> Batch | MmtrainError:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mmtrain.contracts import Batch
+from mmtrain.mixture import mixed_loss
 from mmtrain.protocols import Logits, Task
 
 
@@ -34,7 +35,7 @@ def tally(task: Task, answers: Mapping[str, Tensor], batch: Batch) -> Tally:
     weights: list[Tensor] = []
     for name, outputs in answers.items():
         present = batch.signals[name].mask.any(dim=1)  # [B]
-        losses.append(task.loss(outputs, replace(batch, weight=batch.weight * present)))
+        losses.append(mixed_loss(task, outputs, replace(batch, weight=batch.weight * present)))
         known = torch.stack([batch.targets[target].mask for target in task.targets]).all(dim=0)
         counted = batch.weight * present * known  # [B]
         likelihood = task.likelihood(outputs.detach(), batch)
