@@ -133,7 +133,7 @@ def test_simulated_studies_without_effect_seldom_say_more_than_noise(simulation)
 
 @pytest.mark.slow
 def test_of_2000_simulated_studies_at_most_6_percent_are_wrong(simulation):
-    """Of one variant anywhere; of six where seeds move a run by a point, not by several (7.3 %; see docs/studies.md)."""
+    """Of one variant anywhere; of six where seeds move a run by a point. By several: 7.3 %, see docs/studies.md."""
     told = Namespace(studies=2000, seeds=5, rows=600, accuracy=0.9, gain=0.03, seed=0)
     cases = [(world, 1) for world in simulation.WORLDS] + [(world, 6) for world in simulation.WORLDS[:3]]
     for world, count in cases:
