@@ -163,7 +163,8 @@ class Task(Protocol):
 
     Before there is a spec, the class itself says how its targets are read: its attribute `target_kind` is the kind of
     the columns that its argument `target` names (None: the only one of the data), and `target_options` are the names of
-    those of its arguments that their reader gets. The reader learns what it needs from the training rows.
+    those of its arguments that their reader gets. The reader learns what it needs from the training rows. With
+    `target_optional = True`, None means that the task reads no target.
 
     Attributes:
         targets: Names of the targets it reads; a row may lack some of them.
