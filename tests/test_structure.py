@@ -34,6 +34,7 @@ LAYERS = (
     {
         "arguments",
         "blocks",
+        "ctc",
         "device",
         "layers",
         "optim",
