@@ -47,7 +47,9 @@ LAYERS = (
         "tokenizer",
     },
     {
+        "caption_scores",
         "column_vectors",
+        "decoder",
         "mixture",
         "nonfinite",
         "runfolder",
