@@ -16,6 +16,7 @@ from mmtrain.data.cache import stores
 from mmtrain.data.dataset import Data
 from mmtrain.data.fitting import AugmentFactory, ReaderFactory
 from mmtrain.data.mixing import with_partners
+from mmtrain.data.room import notes_on_room
 from mmtrain.errors import ConfigError
 from mmtrain.model import MultimodalModel, batch_norms
 from mmtrain.optim import Schedule, parameter_groups
@@ -65,6 +66,7 @@ def build(config: Config, spec: DataSpec | None = None, source: DataSource | Non
             "`trainer.batch_size` of 1 a part and BatchNorm in the model: a single row has no batch statistics; use at "
             "least 2 rows a part."
         )
+    data = replace(data, notes=[*data.notes, *notes_on_room(data, task, model.token_count)])
     return Parts(config, settings, data, task, model)
 
 

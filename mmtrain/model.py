@@ -95,6 +95,16 @@ class MultimodalModel(nn.Module):
         fused: Fused = self.fusion(self.encode(batch))
         return fused
 
+    def token_count(self, name: str, signal: Signal) -> int:
+        """How many tokens a modality of one row becomes."""
+        training = self.training
+        self.eval()
+        try:
+            with torch.inference_mode():
+                return int(self._tokens(name, signal).mask.sum())
+        finally:
+            self.train(training)
+
     def encode(self, batch: Batch) -> dict[str, Tokens]:
         """Returns the tokens of every modality: values [B,L,width], zero where the mask is False."""
         tokens = {name: self._encode(name, batch.signals[name], batch.rows[name]) for name in self.modalities}

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from mmtrain.contracts import Batch, Cell, Draw, Fused, Outputs, Results, Rows, Signal, SignalSpec, Tokens
+from mmtrain.target import Target
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -218,6 +219,22 @@ class Logits(Protocol):
 
     def likelihood(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The probability that outputs [B,...] give to what is true: [B]."""
+
+
+@runtime_checkable
+class Aligned(Protocol):
+    """What a Task may offer besides: the tokens of one modality answer one by one, and there must be enough of them.
+
+    Attributes:
+        anchor: The modality.
+        target: The target.
+    """
+
+    anchor: str
+    target: str
+
+    def steps_needed(self, target: Target) -> int:
+        """The fewest tokens of the anchor that can answer with the target of a row."""
 
 
 @runtime_checkable

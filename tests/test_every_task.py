@@ -33,6 +33,14 @@ TINY = (
 TASKS = {
     "tagging": ("task=tagging", "dataset.target=tags"),
     "regression": ("task=regression", "dataset.target=[size,price]", "task.target=[size,price]"),
+    "captioning": (
+        "task=captioning",
+        "dataset.target=says",
+        "task.references='; '",
+        "task.max_length=6",
+        "task.num_layers=1",
+        "task.beam_size=2",
+    ),
     "multi_task": (
         "task=multi_task",
         "dataset.target=[kind,size,tags]",
@@ -48,9 +56,10 @@ TASKS = {
 SCORES = {
     "tagging": {"mean_average_precision": 0.95, "micro_f1": 0.9},
     "regression": {"r2": 0.8, "size_r2": 0.8, "price_pearson": 0.8},
+    "captioning": {"cider": 3.0, "rouge_l": 0.8},
     "multi_task": {"what_accuracy": 0.9, "how_micro_f1": 0.8, "much_r2": 0.7},
 }
-"""Reached by a word each that says it; 0.5 is chance, and 0 that of r2."""
+"""Reached by a word each that says it; 0.5 is chance, 0 that of r2, and CIDEr is 0.5 before training."""
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +68,17 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("table") / "t.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["id", "text", "kind", "tags", "size", "price", "split"])
+        writer.writerow(["id", "text", "kind", "tags", "size", "price", "says", "split"])
         for row in range(ROWS):
             kind, red, big = ("cat", "dog")[row % 2], row // 2 % 2, row // 4 % 2
             words = [kind, *["crimson"] * red, *["huge"] * big]
             tags = [kind, *["red"] * red, *["big"] * big]
             size = "" if row % 3 == 0 else f"{100 + 50 * big}"
+            said = f"a {'big ' * big}{'red ' * red}{kind}"
             split = "train" if row < 64 else "val" if row < 80 else "test"
-            writer.writerow([f"r{row}", " ".join(words), kind, "|".join(tags), size, f"{-2e3 * red}", split])
+            writer.writerow(
+                [f"r{row}", " ".join(words), kind, "|".join(tags), size, f"{-2e3 * red}", f"{said}; {said} now", split]
+            )
     return path
 
 
@@ -135,7 +147,10 @@ def test_the_report_names_what_was_learned(whole: tuple[str, Path]) -> None:
     html = (whole[1] / "report.html").read_text(encoding="utf-8")
 
     assert "Confusion" not in html
-    for name in {"tagging": ["tags"], "regression": ["size", "price"], "multi_task": ["kind", "size", "tags"]}[
-        whole[0]
-    ]:
+    for name in {
+        "tagging": ["tags"],
+        "regression": ["size", "price"],
+        "captioning": ["says"],
+        "multi_task": ["kind", "size", "tags"],
+    }[whole[0]]:
         assert f"<bdi>{name}</bdi>" in html

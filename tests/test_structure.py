@@ -36,6 +36,7 @@ LAYERS = (
         "arguments",
         "blocks",
         "boxes",
+        "ctc",
         "device",
         "errorrates",
         "layers",
@@ -51,7 +52,9 @@ LAYERS = (
         "tokenizer",
     },
     {
+        "caption_scores",
         "column_vectors",
+        "decoder",
         "mixture",
         "nonfinite",
         "runfolder",

@@ -88,7 +88,7 @@ def require_targets(source: DataSource, names: Sequence[str]) -> None:
     if blank:
         what = f"no `{names[0]}`" if len(names) == 1 else f"none of `{'`, `'.join(names)}`"
         rows = f"{len(blank):,} of {len(labelled):,} rows have {what}"
-        raise DataError(f"{rows}: {_places(source, blank)}; fill the cells in, or take the rows out of the table.")
+        raise DataError(f"{rows}: {places(source, blank)}; fill the cells in, or take the rows out of the table.")
 
 
 def fit_target(source: DataSource, reader: TargetReader, name: str, *, skip: bool) -> tuple[TargetSpec, list[str]]:
@@ -143,7 +143,7 @@ def _refused(source: DataSource, name: str, read: Callable[[str], object]) -> di
 def _told(source: DataSource, name: str, bad: Mapping[int, str], *, skip: bool) -> list[str]:
     if not bad:
         return []
-    reason = f"{_places(source, list(bad))}: {next(iter(bad.values())).rstrip('.')}"
+    reason = f"{places(source, list(bad))}: {next(iter(bad.values())).rstrip('.')}"
     if skip:
         return [f"{len(bad):,} rows count as having no `{name}`; {reason}"]
     raise DataError(
@@ -187,7 +187,8 @@ def refuse_many(skipped: Mapping[str, str], rows: int, split: str, most: float) 
         )
 
 
-def _places(source: DataSource, rows: Sequence[int]) -> str:
+def places(source: DataSource, rows: Sequence[int]) -> str:
+    """Where the first of some rows stand, and how many more there are."""
     more = f" and {len(rows) - 5:,} more" if len(rows) > 5 else ""
     return ", ".join(source.place(row) for row in rows[:5]) + more
 

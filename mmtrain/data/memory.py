@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 
 from mmtrain.contracts import Cell
 
+Row = tuple[Mapping[str, str | bytes], str]
+"""The content of each modality, and the target."""
+
 
 class MemorySource:
     """A `DataSource` over rows that a function has made, all with all modalities and one target.
 
     Args:
-        splits: The rows of each split; a row holds the content of each modality, and its target.
+        splits: The rows of each split.
         kinds: The kind of every modality.
         target: Name of the target.
         split_origin: As in DataSource.
@@ -28,7 +31,7 @@ class MemorySource:
 
     def __init__(
         self,
-        splits: Mapping[str, Sequence[tuple[Mapping[str, str | bytes], str]]],
+        splits: Mapping[str, Sequence[Row]],
         *,
         kinds: Mapping[str, str],
         target: str,

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mmtrain.contracts import Signal, SignalSpec
+from mmtrain.encoders.conv_gru import ConvGRU
 from mmtrain.encoders.log_mel_cnn import LogMelCNN
 from mmtrain.encoders.mel_cnn import MelCNN
 
@@ -91,3 +92,23 @@ def test_log_mel_cnn_refuses_stages_without_channels(channels: tuple[int, ...]):
 def test_too_many_bands_are_refused(encoder: type[nn.Module]):
     with pytest.raises(ValueError, match="lower `n_mels` or raise `n_fft`"):
         encoder(SOUND, n_mels=300)
+
+
+@pytest.mark.parametrize(("channels", "stride", "count"), [((4,), 1, 51), ((4,), 2, 26), ((4, 4), 4, 13)])
+def test_conv_gru_gives_a_token_every_so_many_frames(channels, stride, count):
+    """Half a second has 51 frames 10 ms apart; the tokens stand `stride` of them apart."""
+    spec = SignalSpec("audio", "audio", length=4000, sample_rate=8000)
+    tokens = ConvGRU(spec, channels=channels, time_stride=stride, hidden_size=3).eval()(
+        Signal(torch.zeros(1, 4000), torch.ones(1, 4000).bool())
+    )
+
+    assert tokens.values.shape == (1, count, 6)
+    assert tokens.positions[0, 1, 0].item() == pytest.approx(stride * 0.01)
+
+
+@pytest.mark.parametrize(("channels", "stride", "legal"), [((4, 4), 3, "1, 2, 4"), ((4,), 4, "1, 2")])
+def test_conv_gru_halves_time_once_a_convolution_at_most(channels, stride, legal):
+    with pytest.raises(
+        ValueError, match=rf"`time_stride` \(={stride}\) with {len(channels)} convolutions must be {legal}"
+    ):
+        ConvGRU(SignalSpec("audio", "audio", length=4000, sample_rate=8000), channels=channels, time_stride=stride)

@@ -1,0 +1,113 @@
+"""Built-in scenes: two coloured shapes in two of nine places, and a sentence that says so.
+
+Sizes, shades, the ground and where in its place a shape stands vary. A fifth of all combinations of colour, shape and
+place is held out: no training picture shows one, and every test picture does, so that a test sentence is right only
+where colour, shape and place are told apart from one another. Every colour is seen in every shape, as is every other
+pair, in training.
+"""
+
+from __future__ import annotations
+
+import io
+from itertools import product
+from typing import Annotated
+
+import numpy as np
+
+from mmtrain.contracts import Range
+from mmtrain.data.memory import MemorySource, Row
+from mmtrain.seeding import key
+
+SIZE = 32  # pixels
+COLOURS = {
+    "red": (220, 40, 40),
+    "green": (40, 170, 60),
+    "blue": (50, 80, 230),
+    "yellow": (230, 210, 50),
+    "purple": (150, 50, 190),
+    "white": (245, 245, 245),
+}
+SHAPES = ("circle", "square", "triangle", "cross")
+PLACES = tuple(
+    f"at the {row} {side}".strip() for row, side in product(("top", "middle", "bottom"), ("left", "", "right"))
+)
+_HELD_OUT = 5  # one in so many combinations
+
+Thing = tuple[str, str, int]  # colour, shape and number of its place
+
+
+def scenes(
+    *,
+    train_rows: Annotated[int, Range(1, 100_000)] = 3000,
+    val_rows: Annotated[int, Range(1, 100_000)] = 200,
+    test_rows: Annotated[int, Range(1, 100_000)] = 500,
+    seed: Annotated[int, Range(0)] = 0,
+) -> MemorySource:
+    """PNG pictures (32x32, colour), and sentences as the target `caption`.
+
+    Args:
+        train_rows: Pictures to learn from.
+        val_rows: Pictures to choose the best checkpoint by, of combinations seen in training.
+        test_rows: Pictures to judge by, each with a combination that is held out.
+        seed: Decides everything that is drawn.
+    """
+    splits = {}
+    for split, count in (("train", train_rows), ("val", val_rows), ("test", test_rows)):
+        random = np.random.RandomState(key(seed, "scenes", split) % 2**32)  # the same in every version of NumPy
+        rows: list[Row] = []
+        while len(rows) < count:
+            things = drawn(random)
+            if any(map(held_out, things)) == (split == "test"):
+                rows.append(({"image": picture(things, random)}, sentence(things)))
+        splits[split] = rows
+    return MemorySource(
+        splits,
+        kinds={"image": "image"},
+        target="caption",
+        split_origin="built in; a combination of colour, shape and place that train lacks in every test picture",
+    )
+
+
+def held_out(thing: Thing) -> bool:
+    """Whether the combination is kept for the test: a fifth of all, and of each colour, shape and place some."""
+    colour, shape, place = list(COLOURS).index(thing[0]), SHAPES.index(thing[1]), thing[2]
+    return (colour + 2 * shape + place) % _HELD_OUT == 0
+
+
+def drawn(random: np.random.RandomState) -> list[Thing]:
+    """Two shapes in different places, in order of reading."""
+    places = sorted(random.permutation(len(PLACES))[:2].tolist())
+    colours, shapes = list(COLOURS), SHAPES
+    return [(colours[random.randint(len(colours))], shapes[random.randint(len(shapes))], place) for place in places]
+
+
+def sentence(things: list[Thing]) -> str:
+    """`a red circle at the top left and a blue cross at the bottom`."""
+    return " and ".join(f"a {colour} {shape} {PLACES[place]}" for colour, shape, place in things)
+
+
+def picture(things: list[Thing], random: np.random.RandomState) -> bytes:
+    """A PNG file of the things on a dark ground."""
+    from PIL import Image, ImageDraw
+
+    scale = 4  # drawn larger and reduced, which smooths the edges
+    ground = tuple(random.randint(0, 60, 3).tolist())
+    image = Image.new("RGB", (SIZE * scale, SIZE * scale), ground)
+    draw = ImageDraw.Draw(image)
+    cell = SIZE * scale / 3
+    for colour, shape, place in things:
+        half = cell * random.uniform(0.32, 0.45)
+        x, y = ((at + 0.5) * cell + random.uniform(-0.05, 0.05) * cell for at in (place % 3, place // 3))
+        shade = tuple(np.clip(np.array(COLOURS[colour]) + random.randint(-20, 21, 3), 0, 255).tolist())
+        if shape == "circle":
+            draw.ellipse((x - half, y - half, x + half, y + half), shade)
+        elif shape == "square":
+            draw.rectangle((x - half * 0.85, y - half * 0.85, x + half * 0.85, y + half * 0.85), shade)
+        elif shape == "triangle":
+            draw.polygon([(x, y - half), (x - half, y + half * 0.8), (x + half, y + half * 0.8)], shade)
+        else:
+            draw.rectangle((x - half, y - half * 0.3, x + half, y + half * 0.3), shade)
+            draw.rectangle((x - half * 0.3, y - half, x + half * 0.3, y + half), shade)
+    buffer = io.BytesIO()
+    image.resize((SIZE, SIZE), Image.Resampling.BOX).save(buffer, "PNG")
+    return buffer.getvalue()
