@@ -49,6 +49,7 @@ LAYERS = (
         "column_vectors",
         "mixture",
         "nonfinite",
+        "patterns",
         "runfolder",
         "signatures",
         "specaugment",
