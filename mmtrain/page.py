@@ -17,6 +17,7 @@ from mmtrain.charts import Chart, Points
 from mmtrain.contracts import Results
 from mmtrain.data.dataset import Data
 from mmtrain.offers import Curved
+from mmtrain.patterns import Pattern
 from mmtrain.protocols import Confusable, Task
 from mmtrain.record import read_rows
 
@@ -63,6 +64,7 @@ def write(
     parameters: Mapping[str, int],
     split: str,
     best_step: int,
+    patterns: Sequence[Pattern] = (),
 ) -> Path:
     """Writes the page into the run's folder.
 
@@ -74,6 +76,7 @@ def write(
         parameters: Parameters of each part of the model.
         split: The split that the run is judged by.
         best_step: The step whose weights were judged.
+        patterns: The scores by the modalities that rows have, where these differ.
     """
     rows = read_rows(folder)
     evaluations = [row for row in rows if row["kind"] == "evaluation"]
@@ -108,6 +111,7 @@ def write(
         charts=_charts(rows, task.metric, best_step, ceilings.get(used) if task.metric == "accuracy" else None),
         curves=_curves(task, results),
         box=charts,
+        patterns=patterns,
         confusion=_confusion(task, results),
         parameters=parameters,
         environment=_environment(folder),

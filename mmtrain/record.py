@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 Row = Mapping[str, object]
+_SHOWN = ("train", "evaluation")  # in TensorBoard; others have the same names for a part of the rows or of the model
 
 
 class Recorder:
@@ -37,7 +38,7 @@ class Recorder:
         finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
         self._file.write(json.dumps({"kind": kind, "step": step, **finite}) + "\n")
         self._file.flush()
-        if self._writer is not None:
+        if self._writer is not None and kind in _SHOWN:
             split = f"{values['split']}/" if "split" in values else "train/"
             for name, value in values.items():
                 if isinstance(value, float) and math.isfinite(value):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mmtrain.contracts import Results
+from mmtrain.patterns import Pattern, lines
 from mmtrain.run import Run
 
 
@@ -24,3 +27,13 @@ def write_evaluation(
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if not name.endswith("_se"))
         tested = step if checkpoint is None else checkpoint
         run.meter.line(f"step {tested}/{run.total_steps}  {split}  loss {results.loss:.4g}  {numbers}")
+
+
+def write_patterns(run: Run, split: str, patterns: Sequence[Pattern], *, checkpoint: int) -> None:
+    """One row in metrics.jsonl for each group of rows that have the same modalities, and a table for the user."""
+    if run.recorder is not None:
+        for one in patterns:
+            where = {"split": split, "present": list(one.present), "checkpoint": checkpoint}
+            run.recorder.write("pattern", run.state.progress.step, **where, rows=one.rows, **one.metrics)
+    for line in lines(patterns, run.task.metric, split):
+        run.meter.line(line)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from mmtrain import checkpoint, imbalance, page, paths
+from mmtrain import checkpoint, imbalance, page, paths, patterns
 from mmtrain.build import Parts, build, build_optimizer, build_plan, build_schedule
 from mmtrain.components import Config, settings_of
 from mmtrain.compose import without_initial_weights
@@ -34,7 +34,7 @@ from mmtrain.runfolder import environment, opened, split_lines, write_config, wr
 from mmtrain.seeding import key
 from mmtrain.settings import RunSettings
 from mmtrain.state import TrainState, load_weights, restore_calibration
-from mmtrain.telling import write_evaluation
+from mmtrain.telling import write_evaluation, write_patterns
 
 
 def start(
@@ -227,6 +227,8 @@ def _finish(run: Run, tested: Tested | None) -> None:
         return
     say(f"best step {best} of {progress.step}, by {run.task.metric} on val")
     write_evaluation(run, split, results, metrics, checkpoint=best)
+    found = patterns.by_pattern(run.task, results, run.data.source, list(run.data.spec.signals))
+    write_patterns(run, split, found, checkpoint=best)
     imbalance.tell(run, split, metrics[run.task.metric])
     write_table(run.folder / "predictions" / f"{split}.csv", prediction_columns(run.data, run.task, results))
     page.write(
@@ -237,6 +239,7 @@ def _finish(run: Run, tested: Tested | None) -> None:
         parameters=run.parameters,
         split=split,
         best_step=best,
+        patterns=found,
     )
     if tested is not None:
         tested(run, split, results)

@@ -280,6 +280,7 @@ TABLES = {
     "UTF-16": (raw("text,label\na,x\n".encode("utf-16")), "t.csv is UTF-16; save it as UTF-8"),
     "a NUL": (raw(b"text,label\na\0,x\n"), "t.csv:2: a NUL byte"),
     "an open quote": (raw(b'text,label\n"a,x\nb,y\n'), "t.csv: the row that starts on line 2"),
+    "a cell of 1 MB": (raw(b"text,label\n" + b"a" * 2**20 + b",x\n"), "the row that starts on line 2: field larger"),
     "a cell too many": (raw(b"text,label\na,b,x\n"), "t.csv:2: 3 cells, but the header has 2"),
     "absent everywhere": (table(image=[""] * ROWS), "`image` is missing in all 8 training rows"),
     "absent in training": (table(image=[""] * 8 + ["0.png"] * 4), "`image` is missing in all 8 training rows"),
@@ -397,6 +398,18 @@ def test_what_is_legal_and_odd_in_a_table_stays_as_it_is(train):
     spec = json.loads((only_run() / "spec.json").read_text(encoding="utf-8"))
     assert code == 0
     assert spec["targets"]["label"]["classes"] == sorted(set(labels))
+
+
+def test_texts_of_every_sort_train(mmtrain, train):
+    """A line break in quotes, 20,000 words, one of 100,000 letters, signs only, right to left, control characters."""
+    odd = ["two\nlines", "word " * 20_000, "x" * 100_000, "🐟🐠", "سمكة حمراء", "a\x01\x7f\u202e"]
+    rows = [*odd, *["red fish", "blue fish"] * 3]
+    write(text=[f'"{cell}"' for cell in rows], image=None, audio=None)
+
+    assert train()[0] == 0
+    code, out, _ = mmtrain("check", *TINY)
+    assert code == 0
+    assert "text: 1 to 64 steps, median 2, of at most 64; 1 of 12 fill that, and are cut if longer" in out
 
 
 def test_a_file_in_two_splits_is_told_at_the_start(train):
@@ -1048,8 +1061,16 @@ def test_weights_of_another_model_are_refused(mmtrain, run, changed, said):
         assert said in err
 
 
-def test_a_resume_on_changed_data_is_refused(mmtrain, run):
-    write(label=["y", "x"] * 6)
+@pytest.mark.parametrize("change", ["labels", "a row more", "a file"])
+def test_a_resume_on_changed_data_is_refused(mmtrain, run, change):
+    """A file counts by its size."""
+    if change == "labels":
+        write(label=["y", "x"] * 6)
+    elif change == "a row more":
+        with Path("t.csv").open("a", encoding="utf-8") as file:
+            file.write("red fish,0.png,0.wav,x,train\n")
+    else:
+        Path("0.png").write_bytes(png(9, mode="L"))
 
     code, _, err = mmtrain("resume", "last")
 

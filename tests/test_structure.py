@@ -57,6 +57,7 @@ LAYERS = (
         "decoder",
         "mixture",
         "nonfinite",
+        "patterns",
         "runfolder",
         "signatures",
         "specaugment",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmtrain.arguments import parse
+from mmtrain.patterns import by_pattern, lines
 from mmtrain.record import write_table
 from mmtrain.report import say
 from mmtrain.trained import open_run
@@ -26,10 +27,14 @@ def run(arguments: list[str]) -> None:
     """Evaluates."""
     given = parse("evaluate", arguments, positional=("run",), options=OPTIONS)
     trained = open_run(given)
-    results, columns = trained.results(trained.source(), given.get("split", "test"))
+    source, split = trained.source(), given.get("split", "test")
+    results, columns = trained.results(source, split)
     say(f"step {trained.step}, {len(results.ids):,} rows")
     for name, value in {**trained.task.metrics(results), "loss": results.loss}.items():
         say(f"{name} {value:.4g}")
+    found = by_pattern(trained.task, results, source, list(trained.spec.signals))
+    for line in lines(found, trained.task.metric, split):
+        say(line)
     if "output" in given:
         write_table(Path(given["output"]), columns)
         say(f"predictions: {given['output']}")

@@ -86,6 +86,9 @@ def _say(found: Proposal) -> None:
         say(f"no row is called train, so '{name}' is taken for it: `split_names: {{{name}: {meaning}}}`")
     if found.leaks:
         say(f"suspected leaks are left out; to use one, take the # away before its name: {', '.join(found.leaks)}")
+    for kind, settings in found.readers.items():
+        for name, setting in settings.items():
+            say(f"`reader.{kind}.{name}: {setting.value:g}`: {setting.evidence}")
     if found.tabular and not found.tabular_used:
         say(f"not used unless you say so, as `tabular`: {', '.join(column.name for column in found.tabular)}")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -113,7 +114,14 @@ def _content(parts: Sequence[Part], files: Sequence[File]) -> Content:
         {name: Embedded(files, leaf) for name, leaf in leaves.items() if True in inside[name]},
         {name: kind for name, kind in kinds.items() if name in columns},
         [f"columns that are neither text nor media: {', '.join(unread)}"] if unread else [],
+        _pieces(files) if any(True in found for found in inside.values()) else (),
     )
+
+
+def _pieces(files: Sequence[File]) -> list[range]:
+    """The rows of each piece of each file."""
+    ends = list(accumulate(count for file in files for count in file.counts))
+    return [range(start, end) for start, end in pairwise([0, *ends])]
 
 
 def _batches(file: File, piece: int, wanted: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch | None]]:

@@ -170,15 +170,21 @@ class Embedded:
             digest.update(f"{file.size(piece, self._leaf)}\0".encode())
         return {}, digest.digest()
 
+    def size(self, row: int) -> int:
+        return len(self._content(row))
+
     def read(self, row: int) -> bytes:
+        content = self._content(row)
+        if len(content) > LARGEST:
+            raise ValueError(f"{len(content) / 2**30:.1f} GiB are more than 1 GiB")
+        return bytes(content)
+
+    def _content(self, row: int) -> pa.Buffer:
         number = bisect_right(self._starts, row) - 1
         try:
-            value = self._values(number)[row - self._starts[number]]
+            return self._values(number)[row - self._starts[number]].as_buffer()
         except (pyarrow().ArrowException, OSError) as error:
             raise ValueError(f"cannot be read: {' '.join(str(error).split())}") from None
-        if len(value.as_buffer()) > LARGEST:
-            raise ValueError(f"{len(value.as_buffer()) / 2**30:.1f} GiB are more than 1 GiB")
-        return bytes(value.as_buffer())
 
     def _values(self, number: int) -> pa.ChunkedArray:
         if number not in self._kept:

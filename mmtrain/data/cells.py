@@ -123,6 +123,7 @@ class Content(NamedTuple):
     stores: Mapping[str, Store] = {}
     kinds: Mapping[str, str] = {}
     notes: Sequence[str] = ()
+    shards: Sequence[Sequence[int]] = ()
 
 
 def gather(blocks: Iterable[tuple[Sequence[int], Mapping[str, Sequence[str]]]]) -> tuple[dict[str, Column], array[int]]:

@@ -41,6 +41,9 @@ class Store(Protocol):
             What is wrong, by row, and SHA-256 over the sizes, -1 where a row has none.
         """
 
+    def size(self, row: int) -> int:
+        """Bytes of the content; errors as in `read`."""
+
     def read(self, row: int) -> bytes:
         """The content.
 
@@ -60,9 +63,10 @@ class Files:
     def __init__(self, cells: Sequence[str], root: Path) -> None:
         self.cells = cells
         self.root = root
+        self._folders = set[str]()  # those that have been found to lie under the root
 
     def look(self) -> tuple[dict[int, str], bytes]:
-        folders, known, sizes = set[str](), dict[str, int](), array("q")
+        known, sizes = dict[str, int](), array("q")
         faults: dict[int, str] = {}
         for row, cell in enumerate(self.cells):
             size = known.get(cell)
@@ -70,7 +74,7 @@ class Files:
                 size = -1
                 try:
                     if cell.strip():
-                        size = safe_size(self.root, cell, folders)
+                        size = safe_size(self.root, cell, self._folders)
                     if size > LARGEST:
                         raise ValueError(f"{cell[:80]!r} has {size / 2**30:.1f} GiB, more than 1 GiB")
                 except ValueError as error:
@@ -80,6 +84,9 @@ class Files:
                         known[cell] = size
             sizes.append(size)
         return faults, hashlib.sha256(sizes.tobytes()).digest()
+
+    def size(self, row: int) -> int:
+        return safe_size(self.root, self.cells[row], self._folders)
 
     def read(self, row: int) -> bytes:
         return safe_read(self.root, self.cells[row], max_bytes=LARGEST)

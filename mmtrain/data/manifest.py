@@ -32,6 +32,8 @@ class Manifest:
         stores: Where the media of a column are that are in the table itself; the cells of others are paths.
         kinds: The kind of modality of a column, where the form of the table says it.
         notes: What a person should know: what is there and was not read.
+        shards: The rows of each file, or part of one, that is read fastest from front to back; empty where media are
+            files of their own.
     """
 
     path: Path | None
@@ -40,6 +42,7 @@ class Manifest:
     stores: Mapping[str, Store] = field(default_factory=dict)
     kinds: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    shards: Sequence[Sequence[int]] = ()
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -156,7 +159,8 @@ def _content(path: Path, encoding: str) -> Content:
     if suffix == ".tar":
         return shards.read([Part(path)], path.parent)
     known = ", ".join([*text_table.FORMATS, ".parquet", ".tar"])
-    raise DataError(f"{path}: '{suffix}' is not a table mmtrain reads; use one of {known}.")
+    boxes = "; of boxes as COCO stores them make a table with scripts/boxes_to_table.py" if suffix == ".json" else ""
+    raise DataError(f"{path}: '{suffix}' is not a table mmtrain reads; use one of {known}{boxes}.")
 
 
 def given(rows: Sequence[GivenRow]) -> Manifest:

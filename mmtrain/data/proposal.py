@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmtrain.data import splits
+from mmtrain.data.files import Files, Store
 from mmtrain.data.inference import Column, infer
 from mmtrain.data.manifest import Manifest
-from mmtrain.data.media_kinds import HEAD
+from mmtrain.data.media_kinds import HEAD, kind_of_bytes
+from mmtrain.data.reader_proposal import Setting, reader_settings
 from mmtrain.data.suspects import suspects
 from mmtrain.data.target_kinds import TargetKind, target_kind
 from mmtrain.errors import ConfigError, DataError
 from mmtrain.paths import safe_path
 
 _DEFAULT_TARGET = "label"
+_OPENED = 20  # media of a column in the table itself
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Proposal:
         tabular: Columns of numbers and categories.
         leaks: Columns that seem to give the target away, with the reason.
         columns: All columns by name, in the order of the table.
+        readers: Settings of the readers, by kind and argument.
     """
 
     table: Manifest
@@ -41,6 +46,7 @@ class Proposal:
     tabular: Sequence[Column]
     leaks: dict[str, str]
     columns: dict[str, Column]
+    readers: dict[str, dict[str, Setting]]
 
     @property
     def tabular_used(self) -> bool:
@@ -95,9 +101,7 @@ def propose(table: Manifest, target: str | None, data_root: Path) -> Proposal:
     table.identities(None)
     root = data_root.resolve()
     columns = {
-        name: Column(name, "media", table.kinds[name], "in the table itself", len(cells))
-        if name in table.stores and name in table.kinds
-        else infer(name, cells, lambda cell: _head(root, cell))
+        name: _stored(name, table) if name in table.stores else infer(name, cells, lambda cell: _head(root, cell))
         for name, cells in table.columns.items()
     }
     if target is None and _DEFAULT_TARGET not in columns:
@@ -106,6 +110,11 @@ def propose(table: Manifest, target: str | None, data_root: Path) -> Proposal:
         hint = f"target={could[0].name}" if could else "target=COLUMN"
         raise ConfigError(f"`target` is missing: which column shall be learned? {listed}; such as {hint}.")
     cells = table.column(target or _DEFAULT_TARGET, "target")
+    if table.path is not None and table.path.is_dir() and len(set(cells)) == 1:
+        raise DataError(
+            f"{table.name}: all {len(table):,} files are in one class folder, '{cells[0]}'; give each class its folder,"
+            " or write a table. Of boxes (COCO, YOLO, Pascal VOC) scripts/boxes_to_table.py makes one."
+        )
     chosen = columns[target or _DEFAULT_TARGET]
     others = [column for column in columns.values() if column is not chosen]
     kind = target_kind(chosen, cells, {column.kind for column in others if column.role == "media"})
@@ -119,7 +128,28 @@ def propose(table: Manifest, target: str | None, data_root: Path) -> Proposal:
             + "; ".join(f"`{c.name}`: {leaks.get(c.name, c.evidence)}" for c in others)[:400]
         )
     blank = sum(not cell.strip() for cell in cells)
-    return Proposal(table, chosen, kind, blank, modalities, tabular, leaks, columns)
+    stores = {c.name: table.stores.get(c.name) or Files(table.columns[c.name], root) for c in modalities}
+    readers = reader_settings(modalities, table.columns, stores)
+    return Proposal(table, chosen, kind, blank, modalities, tabular, leaks, columns, readers)
+
+
+def _stored(name: str, table: Manifest) -> Column:
+    """A column whose media are in the table itself."""
+    store, cells = table.stores[name], table.columns[name]
+    filled = [row for row, cell in enumerate(cells) if cell.strip()]
+    tried = filled[:: max(1, len(filled) // _OPENED)]
+    opened = [found for row in tried if (found := kind_of_bytes(_start(store, row)))]
+    kind = table.kinds.get(name) or (Counter(one.kind for one in opened).most_common(1)[0][0] if opened else "")
+    formats = " and ".join(sorted({one.format for one in opened})) or "of no format that is read"
+    blank = f", {len(cells) - len(filled):,} blank" if len(filled) < len(cells) else ""
+    return Column(name, "media" if kind else "other", kind, f"in the table itself ({formats}){blank}", len(filled))
+
+
+def _start(store: Store, row: int) -> bytes:
+    try:
+        return store.read(row)[:HEAD]
+    except (ValueError, OSError):
+        return b""
 
 
 def _head(root: Path, cell: str) -> bytes | None:

@@ -56,6 +56,9 @@ class Members:
         faults = {row: f"the member has {size / 2**30:.1f} GiB, more than 1 GiB" for row, size in large.items()}
         return faults, hashlib.sha256(self._size.tobytes()).digest()
 
+    def size(self, row: int) -> int:
+        return self._size[row]
+
     def read(self, row: int) -> bytes:
         path, size, changed = self._shards[self._shard[row]]
         with path.open("rb") as file:
@@ -79,9 +82,10 @@ def read(parts: Sequence[Part], root: Path) -> Content:
     shards: list[tuple[Path, int, int]] = []
     stores: dict[str, Members] = {}
     unread: Counter[str] = Counter()
+    ranges: list[range] = []
 
     def rows() -> Iterator[dict[str, str]]:
-        row = 0
+        row = first = 0
         for number, (path, split) in enumerate(parts):
             found, name = index(path), path.relative_to(root).as_posix()
             shards.append((path, found.size, found.changed))
@@ -99,6 +103,8 @@ def read(parts: Sequence[Part], root: Path) -> Content:
                             raise DataError(f"{path}: sample '{key}' has two different cells for `{title}`.")
                 yield {"id": f"{name.removesuffix('.tar')}/{key}", **cells}
                 row += 1
+            ranges.append(range(first, row))
+            first = row
         for store in stores.values():
             store.fill(row)
 
@@ -112,7 +118,8 @@ def read(parts: Sequence[Part], root: Path) -> Content:
     columns, numbers = gather(blocks())
     kinds = {name: name.split("_")[0] for name in stores}
     told = ", ".join(f"{count:,} {suffix}" for suffix, count in unread.most_common(5))
-    return Content(columns, numbers, dict(stores), kinds, [f"members of shards not read: {told}"] if told else [])
+    notes = [f"members of shards not read: {told}"] if told else []
+    return Content(columns, numbers, dict(stores), kinds, notes, ranges)
 
 
 def _samples(path: Path, found: Index) -> Iterator[tuple[str, list[tuple[str, Member]]]]:

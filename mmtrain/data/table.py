@@ -17,10 +17,8 @@ from mmtrain.data import leakage, manifest
 from mmtrain.data.blank_targets import OnBlankTarget, labelled
 from mmtrain.data.columns import Modality, modalities
 from mmtrain.data.division import Divider, Division
-from mmtrain.data.files import Files
 from mmtrain.data.leakage import OnLeakage
 from mmtrain.errors import DataError
-from mmtrain.paths import safe_size
 
 
 class TableSource:
@@ -49,6 +47,7 @@ class TableSource:
 
     Attributes:
         notes: What a person should know: columns not used, files or groups in two splits, classes too rare to divide.
+        shards: As of `Sharded`, only where media are in the files of the table.
 
     Raises:
         DataError: The table, a column, a split or a media file cannot be used; names rows.
@@ -62,6 +61,7 @@ class TableSource:
     split_origin: str
     notes: Sequence[str]
     ceilings: Mapping[str, float]
+    shards: Sequence[Sequence[int]]
 
     def __init__(
         self,
@@ -110,6 +110,8 @@ class TableSource:
                 key = "kinds" if name in (kinds or {}) else "columns"
                 raise ValueError(f"`{key}` and `target` both name the column '{name}'.")
         self._open(found, targets, data_root, id)
+        if table.shards:
+            self.shards = table.shards
 
         rows, blank = labelled(table, targets, on_blank_target)
         division = divider.divide(table, rows, targets[0] if targets else None, self._media())
@@ -179,16 +181,14 @@ class TableSource:
     def _separated(
         self, division: Division, group: str | None, on_leakage: OnLeakage
     ) -> tuple[Mapping[str, Sequence[int]], list[str]]:
-        files = {name: store for name, store in self._stores.items() if isinstance(store, Files)}
-        folders = set[str]()
         try:
             return leakage.separated(
                 division.parts,
                 {group: self._table.columns[group]} if group else {},
-                {name: store.cells for name, store in files.items()},
+                {name: self._table.columns[name] for name in self._stores},
                 on_leakage,
-                size=lambda column, row: safe_size(files[column].root, files[column].cells[row], folders),
-                read=lambda column, row: files[column].read(row),
+                size=lambda column, row: self._stores[column].size(row),
+                read=lambda column, row: self._stores[column].read(row),
                 line=self._table.line,
             )
         except ValueError as error:

@@ -47,6 +47,11 @@ def table_config(found: Proposal, *, path: str, read: Mapping[str, str], task: s
     if task == "tagging":
         separator = found.target.separator or "json"
         lines += ["task:", _noted(f"  separator: {quoted(separator)}", "between the tags of a cell; json: a list")]
+    if found.readers:
+        lines.append("reader:")
+        for kind, settings in found.readers.items():
+            lines.append(f"  {kind}:")
+            lines += [_noted(f"    {name}: {setting.value:g}", setting.evidence) for name, setting in settings.items()]
     return "\n".join([*lines, ""])
 
 

@@ -111,6 +111,8 @@ class Classification:
         target = results.targets[self.target]
         kept = target.mask.numpy()
         truth = target.tensor.numpy()[kept]
+        if not len(truth):
+            return dict.fromkeys(("accuracy", "accuracy_se", "macro_f1", "calibration_error"), float("nan"))
         probabilities = results.tensor.softmax(dim=-1).numpy()[kept]  # [N,K]
         predicted = probabilities.argmax(axis=1)
         accuracy = float(accuracy_score(truth, predicted))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import re
+import tarfile
+import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from PIL import Image
 from mmtrain import compose
 from mmtrain.check import faults
 from mmtrain.cli import main
+from mmtrain.data.table import TableSource
 
 Told = tuple[int, str, str]
 
@@ -189,3 +193,67 @@ def test_a_chinese_table_is_looked_at_checked_trained_and_predicted(here, mmtrai
     header, row = Path("答案.csv").read_text(encoding="utf-8").splitlines()
     assert header.split(",")[1] == "prediction"
     assert row.split(",")[1] in ("猫", "狗")
+
+
+def test_every_form_of_a_table_is_proposed_checked_and_read_as_init_wrote_it(here, mmtrain):
+    """JSON lines, Parquet with the pictures inside, a saved Hugging Face dataset, class folders, shards, GB 18030."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pictures = [Path(f"img/{row % 10}.png").read_bytes() for row in range(60)]
+    labels = [["cat", "dog"][row % 2] for row in range(60)]
+    rows = [{"photo": f"img/{row % 10}.png", "label": labels[row]} for row in range(60)]
+    Path("lines.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    table = pa.table({"photo": pictures, "label": labels})
+    pq.write_table(table, "inside.parquet")
+    Path("saved").mkdir()
+    with pa.OSFile("saved/data.arrow", "wb") as sink, pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    Path("saved/state.json").write_text('{"_data_files": [{"filename": "data.arrow"}]}', encoding="utf-8")
+    with tarfile.open("shard.tar", "w") as tar:
+        for row in range(60):
+            Path(f"folders/{labels[row]}").mkdir(parents=True, exist_ok=True)
+            Path(f"folders/{labels[row]}/{row}.png").write_bytes(pictures[row])
+            for name, content in ((f"{row}.png", pictures[row]), (f"{row}.cls", labels[row].encode())):
+                entry = tarfile.TarInfo(name)
+                entry.size = len(content)
+                tar.addfile(entry, io.BytesIO(content))
+    chinese = "".join(f"img/{row % 10}.png,{'猫狗'[row % 2]}\n" for row in range(60))
+    Path("中.csv").write_text(f"photo,label\n{chinese}", encoding="gb18030")
+
+    for number, path in enumerate(("lines.jsonl", "inside.parquet", "saved", "shard.tar", "folders", "中.csv")):
+        encoding = ["encoding=gb18030"] if path == "中.csv" else []
+        code, out, err = mmtrain("init", path, *encoding, f"out=mine/dataset/t{number}.yaml")
+        assert (code, err) == (0, "")
+        assert re.search(
+            r"  (photo|image) +image +(\d+ of \d+ cells tried name files|in the table itself) \(PNG\)", out
+        )
+        assert faults([f"dataset=t{number}"], Path("mine")) == []
+        dataset = compose.compose([f"dataset=t{number}"], Path("mine"))["dataset"]
+        del dataset["_target_"]
+        source = TableSource(**dataset)
+        assert list(source.kinds.values()) == ["image"]
+        assert source.cell(1, *source.kinds) in pictures
+        assert {source.target(row, "label") for row in (0, 59)} == ({"猫", "狗"} if encoding else {"cat", "dog"})
+
+
+def test_lengths_of_sounds_and_texts_set_the_readers(here, mmtrain):
+    """Of 60 sounds of 8 kHz all but three have 2 s, and texts have 100 words: more than a reader keeps by default."""
+    for row in range(60):
+        samples = np.zeros(8000 * (9 if row < 3 else 2), np.int16).tobytes()
+        with wave.open(f"{row}.wav", "wb") as file:
+            file.setparams((1, 2, 8000, 0, "NONE", ""))
+            file.writeframes(samples)
+    write("t.csv", audio=lambda row: f"{row}.wav", text=lambda row: f"w{row} " * 100, label=PETS["breed"])
+    code, out, _ = mmtrain("init", "t.csv", "out=mine/dataset/t.yaml")
+    assert code == 0
+    assert "`reader.audio.seconds: 2`: 95% of 60 sounds are within 2 s, the longest has 9.00 s" in out
+    reader = compose.compose(["dataset=t"], Path("mine"))["reader"]
+    assert (reader["audio"]["seconds"], reader["audio"]["sample_rate"]) == (2, 8000)
+    assert reader["text"]["max_length"] == 100
+
+
+def test_pictures_with_boxes_are_told_what_to_make_of_them(here, mmtrain):
+    Path("annotations.json").write_text("{}", encoding="utf-8")
+    for path in (".", "annotations.json"):
+        code, _, err = mmtrain("init", path)
+        assert code == 3
+        assert "scripts/boxes_to_table.py" in err

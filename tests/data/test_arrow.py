@@ -204,3 +204,10 @@ def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
     with pytest.raises(DataError, match=r"pip install 'mmtrain\[parquet\]'"):
         read(path)
+
+
+def test_row_groups_that_hold_media_are_shards(tmp_path):
+    """Each is decoded as a whole, so a plan had better read them one after another; without media they are none."""
+    media = {"image": pa.array([b"a", b"b", b"c"]), "label": ["x", "y", "x"]}
+    assert read(write(tmp_path, media, row_group_size=2)).shards == [range(0, 2), range(2, 3)]
+    assert read(write(tmp_path, {"label": ["x", "y", "x"]}, row_group_size=2)).shards == ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -94,3 +96,22 @@ def test_too_many_files_are_compared_by_name_and_that_is_told(pets, monkeypatch)
     monkeypatch.setattr(leakage, "MOST_FILES", 5)
     monkeypatch.setattr(leakage, "MOST_BYTES", 8)  # of the three files of 3 bytes
     assert "by name only" in TableSource(path=pets).notes[0]
+
+
+def test_equal_media_inside_of_shards_and_of_parquet_files_are_found(tmp_path):
+    """The picture that validates is one of training again, under another name."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    columns = {"image": [b"sun", b"moon", b"sun"], "label": ["a", "b", "a"], "split": ["train", "train", "val"]}
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    for split, members in {"train": {"0": b"sun", "1": b"moon"}, "val": {"2": b"sun"}}.items():
+        (tmp_path / "shards").mkdir(exist_ok=True)
+        with tarfile.open(tmp_path / "shards" / f"{split}-0.tar", "w") as tar:
+            for key, content in members.items():
+                for name, data in ((f"{key}.cls", b"a"), (f"{key}.png", content)):
+                    entry = tarfile.TarInfo(name)
+                    entry.size = len(data)
+                    tar.addfile(entry, io.BytesIO(data))
+
+    for path in (tmp_path / "t.parquet", tmp_path / "shards"):
+        (note,) = TableSource(path=str(path)).notes
+        assert "1 files of `image` are in both train and val: row 1 (" in note

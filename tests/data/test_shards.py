@@ -14,6 +14,7 @@ from mmtrain.data import tar_index
 from mmtrain.data.manifest import read
 from mmtrain.data.table import TableSource
 from mmtrain.errors import DataError
+from mmtrain.protocols import Sharded
 
 
 def shard(path: Path, members: dict[str, bytes | str], **kinds: bytes) -> Path:
@@ -201,3 +202,15 @@ def test_a_shard_that_cannot_be_trusted_is_refused(tmp_path, make, message):
 def test_members_that_nothing_reads_are_told(tmp_path):
     members = {**pets(0, 2), "0002.jpg": b"x", "0002.pyd": b"pickled", "0002.seg.pt": b"tensor"}
     assert read(shard(tmp_path / "a.tar", members)).notes == ["members of shards not read: 1 .pyd, 1 .seg.pt"]
+
+
+def test_the_rows_of_each_shard_are_told_to_a_plan(tmp_path):
+    """Files in a folder of their own are in no shard."""
+    for name, start, count in (("train-0.tar", 0, 3), ("train-1.tar", 3, 2), ("val-0.tar", 5, 2)):
+        shard(tmp_path / name, pets(start, count))
+    source = TableSource(path=str(tmp_path))
+    assert isinstance(source, Sharded)
+    assert source.shards == [range(0, 3), range(3, 5), range(5, 7)]
+
+    (tmp_path / "t.csv").write_text("text,label\n" + "a,x\nb,y\n" * 10, encoding="utf-8")
+    assert not isinstance(TableSource(path=str(tmp_path / "t.csv"), split=None), Sharded)
