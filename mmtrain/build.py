@@ -66,6 +66,11 @@ def build(config: Config, spec: DataSpec | None = None, source: DataSource | Non
             "`trainer.batch_size` of 1 a part and BatchNorm in the model: a single row has no batch statistics; use at "
             "least 2 rows a part."
         )
+    if settings.technique.mixing != "none" and getattr(model.head, "reads_targets", False):
+        raise ConfigError(
+            f"`technique.mixing`: {type(task).__name__} is shown the text that it is to write, and a mixed row has "
+            "two; set it to none."
+        )
     data = replace(data, notes=[*data.notes, *notes_on_room(data, task, model.token_count)])
     return Parts(config, settings, data, task, model)
 

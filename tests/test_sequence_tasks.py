@@ -140,3 +140,12 @@ def test_sound_can_be_helped_by_other_modalities_in_one_of_several_tasks(tmp_pat
     run = next((tmp_path / "outputs" / "train").iterdir())
     final = [row for row in read_rows(run) if row["kind"] == "evaluation"][-1]
     assert {"hear_wer", "hear_cer", "what_accuracy"} <= set(final)
+
+
+def test_a_text_that_is_shown_cannot_be_mixed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a mixed row there would be two texts to continue."""
+    rows = [f"dataset.{split}_rows=8" for split in ("train", "val", "test")]
+    words = ["experiment=image_captioning", *rows, "technique.mixing=mixup", f"output_dir={tmp_path}/outputs"]
+
+    assert main(words) == 2
+    assert "`technique.mixing`: Captioning is shown the text that it is to write" in capsys.readouterr().err
