@@ -1,11 +1,11 @@
-"""`mmtrain cache`: the decoded samples that are kept, with sizes and ages; `mmtrain cache clear` removes them."""
+"""`mmtrain cache`: the decoded samples and indexes that are kept, and how old; `mmtrain cache clear` removes them."""
 
 from __future__ import annotations
 
 import time
 
 from mmtrain import arguments
-from mmtrain.data.cache import clear, entries
+from mmtrain.data.cache import clear, entries, shard_indexes
 from mmtrain.errors import ConfigError
 from mmtrain.paths import cache_dir
 from mmtrain.report import bytes_of, duration, say, table
@@ -14,7 +14,7 @@ OPTIONS = {"cache_dir": "the folder of the cache, where runs were given another 
 
 
 def run(words: list[str]) -> None:
-    """Lists or clears.
+    """Lists or clears: the samples, and where no other folder is named also the indexes of tar shards.
 
     Raises:
         ConfigError: The word is not `clear`.
@@ -25,7 +25,9 @@ def run(words: list[str]) -> None:
         raise ConfigError(f"`{action}`: expected `clear` or nothing: mmtrain cache clear.")
     root = cache_dir(given.get("cache_dir", "auto"))
     assert root is not None  # only null, which is no string, means none
-    found = entries(root) if action is None else clear(root)
+    found = entries(root) + ([] if "cache_dir" in given else shard_indexes())
+    if action is not None:
+        clear(found)
     size = bytes_of(sum(entry.size for entry in found))
     if not found:
         say(f"the cache {root} is empty")
@@ -34,4 +36,4 @@ def run(words: list[str]) -> None:
     else:
         ages = [f"{duration(max(0.0, time.time() - entry.used))} ago" for entry in found]
         rows = [[entry.recipe, bytes_of(entry.size), age] for entry, age in zip(found, ages, strict=True)]
-        say(f"{root}\n" + table([["decoded as", "size", "last used"], *rows, ["total", size, ""]], indent="  "))
+        say(f"{root}\n" + table([["what is kept", "size", "last used"], *rows, ["total", size, ""]], indent="  "))

@@ -6,11 +6,12 @@ import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+from mmtrain.data import tar_index
 from mmtrain.data.store import RECIPE, Store
 from mmtrain.protocols import Cacheable, Reader
 from mmtrain.report import bytes_of
@@ -58,12 +59,19 @@ def entries(root: Path) -> list[Entry]:
     return sorted(found, key=lambda entry: -entry.used)
 
 
-def clear(root: Path) -> list[Entry]:
-    """Removes the stores of a cache and nothing else; a run that uses one goes on, and fills it again."""
-    found = entries(root)
+def shard_indexes() -> list[Entry]:
+    """What `mmtrain.data.tar_index` keeps, as one entry; none where it keeps nothing."""
+    files = list(tar_index.folder().glob("*.json"))
+    if not files:
+        return []
+    sizes, times = zip(*((file.stat().st_size, file.stat().st_mtime) for file in files), strict=True)
+    return [Entry(tar_index.folder(), f"indexes of {len(files):,} tar shards", sum(sizes), max(times))]
+
+
+def clear(found: Iterable[Entry]) -> None:
+    """Removes them and nothing else; a run that uses one goes on, and fills it again."""
     for entry in found:
         shutil.rmtree(entry.folder)
-    return found
 
 
 def _code(reader: Reader) -> bytes:

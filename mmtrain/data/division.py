@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import numpy as np
+
 from mmtrain.data import splits
 from mmtrain.data.manifest import Manifest
 from mmtrain.errors import DataError
@@ -91,12 +93,19 @@ class Divider:
             DataError: The table cannot be divided like that.
         """
 
-        def of(name: str) -> list[str]:
-            return [table.columns[name][row] for row in rows]
+        whole = len(rows) == len(table)
+        known: dict[str, str] = {}  # one string a label, not one a row
+
+        def of(name: str) -> Sequence[str]:
+            cells = table.columns[name] if whole else (table.columns[name][row] for row in rows)
+            return [known.setdefault(cell, cell) for cell in cells]
+
+        def files(name: str) -> Sequence[str]:
+            return table.columns[name] if whole else [table.columns[name][row] for row in rows]
 
         named = self.columns(table)
         labels = of(target) if target else [""] * len(rows)
-        together = {self.group: of(self.group)} if self.group else {name: of(name) for name in media}
+        together = {self.group: of(self.group)} if self.group else {name: files(name) for name in media}
         try:
             if self.fold_column:
                 made = Division(splits.by_fold(of(self.fold_column), self.fold), f"column `{self.fold_column}`")
@@ -125,7 +134,7 @@ class Divider:
         shares = {"train": 1 - self.val_fraction - self.test_fraction, "val": self.val_fraction}
         return {**shares, "test": self.test_fraction} if self.test_fraction else shares
 
-    def _random(self, labels: list[str], together: Mapping[str, list[str]], target: str | None) -> Division:
+    def _random(self, labels: Sequence[str], together: Mapping[str, Sequence[str]], target: str | None) -> Division:
         shares = self._shares()
         parts, kept = self._draw(
             together,
@@ -137,12 +146,12 @@ class Divider:
             parts, f"random with seed {self.seed}{by_class}{kept}", tuple(shares)[1:], _few(labels, len(shares))
         )
 
-    def _carve(self, made: Division, labels: list[str], together: Mapping[str, list[str]]) -> None:
+    def _carve(self, made: Division, labels: Sequence[str], together: Mapping[str, Sequence[str]]) -> None:
         """Takes val out of the training rows."""
         rows = made.parts["train"]
         own = {name: [cells[row] for row in rows] for name, cells in together.items()}
 
-        def draw(groups: list[str] | None) -> Parts:
+        def draw(groups: Sequence[str] | None) -> Parts:
             shares = {"train": 1 - self.val_fraction, "val": self.val_fraction}
             drawn = splits.stratified([labels[row] for row in rows], shares, seed=self.seed, groups=groups)
             return {name: [rows[number] for number in numbers] for name, numbers in drawn.items()}
@@ -154,7 +163,7 @@ class Divider:
         made.notes += _few([labels[row] for row in rows], 2)
 
     def _draw(
-        self, together: Mapping[str, list[str]], draw: Callable[[list[str] | None], Parts], share: float
+        self, together: Mapping[str, Sequence[str]], draw: Callable[[Sequence[str] | None], Parts], share: float
     ) -> tuple[Parts, str]:
         """Draws with groups kept whole, and says which; files that link too many rows are left out of it one by one."""
         if self.group:
@@ -175,8 +184,10 @@ class Divider:
 
 
 def _repeats(cells: Sequence[str]) -> bool:
-    written = [cell for cell in cells if cell.strip()]
-    return len(set(written)) < len(written)
+    hashes = np.fromiter((hash(cell) for cell in cells if cell.strip()), np.int64)
+    if len(np.unique(hashes)) == len(hashes):
+        return False  # without a set of them, which of a million takes 100 MB
+    return len({cell for cell in cells if cell.strip()}) < len(hashes)
 
 
 def _few(labels: Sequence[str], count: int) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
 
 from torch import nn
 
@@ -129,14 +130,20 @@ def refuse_unknown(
 
 def _refused(source: DataSource, name: str, read: Callable[[str], object]) -> dict[int, str]:
     """Rows whose cell a function refuses, with its reason."""
+
+    @lru_cache(maxsize=10_000)  # labels repeat
+    def reason(value: str) -> str | None:
+        try:
+            read(value)
+        except ValueError as error:
+            return str(error)
+        return None
+
     bad = {}
     for row in (row for rows in source.splits.values() for row in rows):
         value = source.target(row, name)
-        try:
-            if value is not None:
-                read(value)
-        except ValueError as error:
-            bad[row] = str(error)
+        if value is not None and (told := reason(value)) is not None:
+            bad[row] = told
     return bad
 
 

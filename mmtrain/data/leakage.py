@@ -9,9 +9,13 @@ from functools import partial
 from itertools import combinations
 from typing import Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mmtrain.data.splits import linked
 
 OnLeakage = Literal["warn", "error", "move"]
+Hashes = NDArray[np.int64]
 
 MOST_FILES = 20_000  # of a column; to look at the sizes of more would delay the start by seconds
 MOST_BYTES = 2**28  # to read for a column
@@ -76,7 +80,7 @@ def separated(
 
 def alike(
     cells: Sequence[str], parts: Mapping[str, Sequence[int]], size: Callable[[int], int], read: Callable[[int], bytes]
-) -> tuple[list[str], bool]:
+) -> tuple[Sequence[str], bool]:
     """The cells of a column of files, those of equal content in different splits made equal.
 
     Only files of equal size are read, and only where they are in different splits.
@@ -94,11 +98,11 @@ def alike(
     rows_of: dict[str, int] = {}
     for split, rows in parts.items():
         for row in rows:
-            if cells[row].strip():
-                where[cells[row]].add(split)
-                rows_of.setdefault(cells[row], row)
-    if len(where) > MOST_FILES:
-        return list(cells), False
+            if (cell := cells[row]).strip():
+                where[cell].add(split)
+                rows_of.setdefault(cell, row)
+                if len(where) > MOST_FILES:
+                    return cells, False
     by_size: defaultdict[int, list[str]] = defaultdict(list)
     for cell in where:
         by_size[size(rows_of[cell])].append(cell)
@@ -108,7 +112,7 @@ def alike(
         if len(files) > 1 and len(set.union(*(where[file] for file in files))) > 1
     }
     if sum(bytes_ * len(files) for bytes_, files in suspects.items()) > MOST_BYTES:
-        return list(cells), False
+        return cells, False
     same: dict[str, str] = {}
     for files in suspects.values():
         first: dict[bytes, str] = {}
@@ -121,16 +125,24 @@ def crossings(parts: Mapping[str, Sequence[int]], columns: Mapping[str, Sequence
     """What any two splits share of each column; blank cells are nobody's."""
     found = []
     for name, cells in columns.items():
-        first: dict[str, dict[str, int]] = {split: {} for split in parts}
-        for split, rows in parts.items():
-            for row in rows:
-                if cells[row].strip():
-                    first[split].setdefault(cells[row], row)
+        hashes = {split: np.fromiter((hash(cells[row]) for row in rows), np.int64) for split, rows in parts.items()}
         for one, other in combinations(parts, 2):
-            shared = [value for value in first[one] if value in first[other]]
+            # of a million distinct cells a dict would take 200 MB; equal hashes are few, and then cells are compared
+            equal = np.intersect1d(hashes[one], hashes[other])
+            first, there = (_first(cells, parts[split], hashes[split], equal) for split in (one, other))
+            shared = [value for value in first if value in there]
             if shared:
-                rows_of_first = (first[one][shared[0]], first[other][shared[0]])
+                rows_of_first = (first[shared[0]], there[shared[0]])
                 found.append(Crossing(name, (one, other), len(shared), rows_of_first))
+    return found
+
+
+def _first(cells: Sequence[str], rows: Sequence[int], hashes: Hashes, wanted: Hashes) -> dict[str, int]:
+    """The first row of each value that has one of the hashes; of no blank one."""
+    found: dict[str, int] = {}
+    for place in np.flatnonzero(np.isin(hashes, wanted)).tolist():
+        if cells[rows[place]].strip():
+            found.setdefault(cells[rows[place]], rows[place])
     return found
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from mmtrain.seeding import key
 from mmtrain.suggest import nearest
@@ -77,13 +79,16 @@ def stratified(
     """
     labels = classes_of(labels) or [""] * len(labels)
     few = set(rare(labels, len(fractions)))
-    order = sorted(_units(len(labels), groups), key=lambda rows: (labels[rows[0]], key(seed, rows[0], "split")))
+    units = _units(len(labels), groups)
+    numbers = {label: number for number, label in enumerate(sorted(set(labels)))}
+    keys = np.fromiter((key(seed, rows[0], "split") for rows in units), np.int64)
+    order = np.lexsort((keys, np.fromiter((numbers[labels[rows[0]]] for rows in units), np.int64))).tolist()
 
     training = next(iter(fractions))
     splits: dict[str, list[int]] = {split: [] for split in fractions}
     trained: set[str] = set()
     dealt = 0
-    for rows in order:
+    for rows in (units[place] for place in order):
         dealt += len(rows)
         classes = {labels[row] for row in rows}
         behind = {split: share * dealt - len(splits[split]) for split, share in fractions.items()}
@@ -200,15 +205,30 @@ def by_fold(values: Sequence[str], fold: str | None) -> dict[str, list[int]]:
     return {split: rows for split, rows in splits.items() if rows}
 
 
-def _units(count: int, groups: Sequence[str] | None) -> Iterable[list[int]]:
+def _units(count: int, groups: Sequence[str] | None) -> Sequence[list[int]]:
     """What cannot be divided: the rows of each group, and every row that has none."""
     if groups is None:
-        return ([row] for row in range(count))
+        return _Singles(count)
     together: defaultdict[str, list[int]] = defaultdict(list)
     for row, group in enumerate(groups):
         if group.strip():
             together[group].append(row)
     return [*together.values(), *([row] for row, group in enumerate(groups) if not group.strip())]
+
+
+class _Singles(Sequence[list[int]]):
+    """`[[0], [1], ...]`, each made when it is asked for: a million lists take 70 MB."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, place: int) -> list[int]:  # type: ignore[override]  # no slices
+        if not place < self._count:
+            raise IndexError(place)
+        return [place]
 
 
 def _is_list(label: str) -> bool:

@@ -83,9 +83,14 @@ def _members(path: Path, file: IO[bytes]) -> Iterator[Member]:
         raise DataError(f"{path} is damaged or cut off at byte {tar.offset:,}: no member and no end mark there.")
 
 
+def folder() -> Path:
+    """Where the indexes of all shards lie."""
+    return user_cache() / "shards"
+
+
 def _kept(path: Path, status: os.stat_result) -> Path:
     known = f"{FORMAT}\0{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"
-    return user_cache() / "shards" / f"{hashlib.sha256(known.encode(errors='surrogateescape')).hexdigest()[:32]}.json"
+    return folder() / f"{hashlib.sha256(known.encode(errors='surrogateescape')).hexdigest()[:32]}.json"
 
 
 def _load(kept: Path) -> list[Member] | None:

@@ -1,5 +1,7 @@
 """The cache as a whole: which samples may be shared, and that no run can tell whether it was used."""
 
+import tarfile
+
 import pytest
 import torch
 
@@ -8,8 +10,9 @@ from mmtrain.build import build
 from mmtrain.commands import cache as verb
 from mmtrain.contracts import Draw, SignalSpec
 from mmtrain.data.audio import AudioReader
-from mmtrain.data.cache import clear, entries, stores
+from mmtrain.data.cache import entries, stores
 from mmtrain.data.image import ImageReader
+from mmtrain.data.tar_index import index
 from mmtrain.data.text import TextReader
 from mmtrain.errors import ConfigError
 from mmtrain.trained import read_config, require_trusted_paths
@@ -183,9 +186,24 @@ def test_the_verb_lists_and_clears(tmp_path, capsys):
 
     verb.run([f"cache_dir={root}"])
     assert "is empty" in capsys.readouterr().out
-    assert clear(root) == []
     with pytest.raises(ConfigError, match="expected `clear` or nothing"):
         verb.run(["clera"])
+
+
+def test_the_verb_knows_the_indexes_of_shards_too(tmp_path, capsys, monkeypatch):
+    """Where no other folder is named: they lie in the user's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
+    for name in ("a.tar", "b.tar"):
+        with tarfile.open(tmp_path / name, "w") as tar:
+            tar.addfile(tarfile.TarInfo("0.txt"))
+        index(tmp_path / name)
+
+    verb.run([f"cache_dir={tmp_path}/other"])
+    assert "is empty" in capsys.readouterr().out
+    verb.run([])
+    assert "indexes of 2 tar shards" in capsys.readouterr().out
+    verb.run(["clear"])
+    assert list((tmp_path / "user/mmtrain").iterdir()) == []
 
 
 def test_a_restored_reader_has_the_recipe_of_a_fitted_one(tmp_path):
