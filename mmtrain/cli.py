@@ -28,6 +28,7 @@ VERBS = {
         "resume": "go on with a run that was stopped: resume last",
         "evaluate": "measure a run on a split: evaluate last split=test",
         "predict": "predictions for a table: predict last input=new.csv",
+        "retrieve": "the rows that are nearest to a text or a file: retrieve last query='a red circle'",
     },
     "study": {
         "study": "train a grid with several seeds, say what is noise: study ablation fusion=concat,sum",

@@ -29,6 +29,8 @@ BY_NAME = ("augment", "encoder", "reader")  # groups with one node a modality, a
 _WORD = re.compile(  # a text in quotes, [1], or what stands between the signs of Hydra's grammar
     r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|[^\s,:=()\[\]{}"'](?:[^,:=()\[\]{}"']*[^\s,:=()\[\]{}"'])?"""
 )
+_BOTH = ("fusion", "task")
+_NO_FUSION = "mmtrain.fusion.none.NoFusion"
 _NAMED = re.compile(rf"^({'|'.join(BY_NAME)})/([^=@/]+)=(.*)$", re.DOTALL)
 
 
@@ -200,11 +202,14 @@ def load_run_config(folder: Path, config_dir: Path | None = None) -> Config:
 
 def unjoined(config: Mapping[str, object]) -> bool:
     """Whether a config asks one question of all modalities together, and has nothing that joins several."""
-    targets = (
-        str(node.get("_target_")) if isinstance(node := config.get(part), dict) else "" for part in ("fusion", "task")
-    )
-    fusion, task = targets
-    return fusion == "mmtrain.fusion.none.NoFusion" and task.startswith("mmtrain.tasks.classification.")
+    fusion, task = (str(node.get("_target_")) if isinstance(node := config.get(part), dict) else "" for part in _BOTH)
+    return fusion == _NO_FUSION and task.startswith("mmtrain.tasks.classification.")
+
+
+def joined_for_nothing(config: Mapping[str, object]) -> bool:
+    """Whether the task compares the modalities as they are before any fusion, and there is one all the same."""
+    fusion, task = (str(node.get("_target_")) if isinstance(node := config.get(part), dict) else "" for part in _BOTH)
+    return fusion != _NO_FUSION and task == "mmtrain.tasks.retrieval.Retrieval"
 
 
 def quote(text: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from mmtrain.contracts import Batch, Cell, Draw, Fused, Outputs, Results, Rows, Signal, SignalSpec, Tokens
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor, nn
 
 
@@ -163,7 +164,8 @@ class Task(Protocol):
 
     Before there is a spec, the class itself says how its targets are read: its attribute `target_kind` is the kind of
     the columns that its argument `target` names (None: the only one of the data), and `target_options` are the names of
-    those of its arguments that their reader gets. The reader learns what it needs from the training rows.
+    those of its arguments that their reader gets. The reader learns what it needs from the training rows. With
+    `target_optional = True`, None means that the task reads no target.
 
     Attributes:
         targets: Names of the targets it reads; a row may lack some of them.
@@ -217,6 +219,14 @@ class Logits(Protocol):
 
     def likelihood(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The probability that outputs [B,...] give to what is true: [B]."""
+
+
+@runtime_checkable
+class Comparing(Protocol):
+    """What a Task may offer besides: vectors of several modalities in one space."""
+
+    def vectors(self, results: Results) -> Mapping[str, np.ndarray]:
+        """Unit vectors [N,E] of each modality; nan where a row lacks it."""
 
 
 @runtime_checkable

@@ -34,6 +34,8 @@ def target_readers(task: Node, names: Sequence[str], where: str = "task") -> dic
     if kind is None:
         return _of_children(task, names, where)
     wanted = task.get("target")
+    if wanted is None and getattr(made, "target_optional", False):
+        return {}
     if wanted is None and len(names) != 1:
         found = ", ".join(names) or "none"
         raise ConfigError(f"`{where}.target` is null, which means the only target of the data; it has {found}.")

@@ -160,3 +160,5 @@ def _together(config: Mapping[str, object], faulty: set[str]) -> Iterator[Fault]
             yield Fault(f"technique.{key}", "needs the unimodal heads; set technique.unimodal_weight=1.")
     if compose.unjoined(settings) and len(modalities or ()) > 1:
         yield Fault("fusion", "none does not join modalities; with several, choose another: `mmtrain list fusion`.")
+    if compose.joined_for_nothing(settings):
+        yield Fault("fusion", "retrieval compares the modalities as they are and joins none; set fusion=none.")

@@ -28,6 +28,7 @@ LAYERS = (
         "report",
         "seeding",
         "significance",
+        "similarity",
         "suggest",
         "weights",
     },
