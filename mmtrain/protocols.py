@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from mmtrain.contracts import Batch, Cell, Draw, Fused, Outputs, Results, Rows, Signal, SignalSpec, Tokens
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor, nn
 
 
@@ -219,14 +218,6 @@ class Logits(Protocol):
 
     def likelihood(self, outputs: Tensor, batch: Batch) -> Tensor:
         """The probability that outputs [B,...] give to what is true: [B]."""
-
-
-@runtime_checkable
-class Comparing(Protocol):
-    """What a Task may offer besides: vectors of several modalities in one space."""
-
-    def vectors(self, results: Results) -> Mapping[str, np.ndarray]:
-        """Unit vectors [N,E] of each modality; nan where a row lacks it."""
 
 
 @runtime_checkable

@@ -15,7 +15,8 @@ class Target(NamedTuple):
 
     Values by kind: class [B] int64; multilabel [B,K] float32, 1 where the row has the tag; number [B] float32, less the
     mean and divided by the deviation of the training rows; text, for each row the ids of its tokens, [T] int64; boxes,
-    for each row [n,5] float32: class, left, top, right, bottom, the last four in 0..1 of the picture.
+    for each row [n,5] float32: class, left, top, right, bottom, the last four in 0..1 of the picture; of a video [n,6],
+    with the number of the frame.
     """
 
     values: Tensor | list[Tensor]  # a list where rows differ in size: one tensor a row, of length 0 under the mask
@@ -55,7 +56,8 @@ class TargetSpec:
         tokenizer: Text: `characters`, `words` or `bpe`; see `mmtrain.tokenizer`.
         vocabulary: Text: the tokens, index = id.
         merges: Text by `bpe`: the pairs that are joined, in order, each as "left right".
-        length: Text: the most tokens of a text; boxes: the most boxes of a picture.
+        length: Text: the most tokens of a text; boxes: the most boxes of a row.
+        frames: Boxes of videos: the frames of each; 0: of pictures.
     """
 
     name: str
@@ -69,6 +71,7 @@ class TargetSpec:
     vocabulary: tuple[str, ...] = ()
     merges: tuple[str, ...] = ()
     length: int = 0
+    frames: int = 0
 
     def summary(self) -> str:
         """For people: `label, 3 classes: a, b, c`."""

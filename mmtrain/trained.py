@@ -141,11 +141,7 @@ class TrainedRun:
         Returns:
             Columns: `id`, `prediction`, and what the task adds, the same as `mmtrain predict` writes.
         """
-        return self.predict_source(prediction_source(self, rows=rows, data_root=Path(data_root)))
-
-    def predict_source(self, source: DataSource) -> dict[str, Sequence[object]]:
-        """Predicts the rows of the split `predict`."""
-        return self.results(source, "predict")[1]
+        return self.results(prediction_source(self, rows=rows, data_root=Path(data_root)), PREDICT)[1]
 
     def _load(self, which: str) -> int:
         folder = self.folder / "checkpoints"

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmtrain.arguments import parse
+from mmtrain.build import build_data
 from mmtrain.data.table import TableSource
+from mmtrain.drawing import write_boxes
 from mmtrain.errors import ConfigError
+from mmtrain.offers import Locating
 from mmtrain.record import write_table
 from mmtrain.report import say
 from mmtrain.trained import open_run
@@ -16,6 +19,7 @@ OPTIONS = {
     "output": "a .csv or .jsonl file; predictions/<name of the input>.csv in the run where it is not given",
     "encoding": "that of the input, such as gb18030; UTF-8 where it is not given",
     "data_root": "the folder that media paths are relative to; the folder of the table where it is not given",
+    "pictures": "of a run that finds boxes: how many rows are drawn with theirs; 20 where it is not given",
     "checkpoint": "best (by validation; the default), last, or the number of a step that was kept",
     "device": "auto, cpu, cuda, cuda:1 or mps; the run's own where it is not given",
     "on_bad_sample": "error or skip (list it) at a cell that cannot be read; the run's own where it is not given",
@@ -28,6 +32,9 @@ def run(arguments: list[str]) -> None:
     given = parse("predict", arguments, positional=("run",), options=OPTIONS)
     if "input" not in given:
         raise ConfigError("predict needs a table: mmtrain predict RUN input=new.csv")
+    pictures = given.get("pictures", "20")
+    if not pictures.isdecimal():
+        raise ConfigError(f"`pictures={pictures}`: expected a number of rows, at least 0.")
     table = Path(given["input"])
     trained = open_run(given)
     source = TableSource.for_prediction(
@@ -43,7 +50,12 @@ def run(arguments: list[str]) -> None:
     for name in trained.kinds:
         if name not in source.kinds:
             say(f"note: {table} has no column `{name}`: counted as missing in every row")
-    columns = trained.predict_source(source)
+    results, columns = trained.results(source, "predict")
     output = Path(given.get("output", trained.folder / "predictions" / f"{table.stem}.csv"))
     write_table(output, columns)
     say(f"{len(columns['id']):,} rows: {output}")
+    if isinstance(trained.task, Locating):
+        folder = output.with_name(f"{output.stem}_boxes")
+        data = build_data(trained.config, source, trained.spec)
+        write_boxes(folder, data, trained.task, results, pictures=int(pictures))
+        say(f"coco.json, and pictures with their boxes: {folder}")

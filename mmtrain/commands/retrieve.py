@@ -11,7 +11,7 @@ import numpy as np
 from mmtrain.arguments import parse
 from mmtrain.data.manifest import GivenRow
 from mmtrain.errors import ConfigError
-from mmtrain.protocols import Comparing
+from mmtrain.offers import Comparing
 from mmtrain.record import write_table
 from mmtrain.report import say
 from mmtrain.similarity import nearest

@@ -65,7 +65,7 @@ def shapes(
     splits = {}
     for split, count in (("train", train_rows), ("val", val_rows), ("test", test_rows)):
         random = np.random.RandomState(key(seed, "shapes", split) % 2**32)  # the same in every version of NumPy
-        rows = []
+        rows: list[tuple[dict[str, str | bytes], str]] = []
         while len(rows) < count:
             scene = _scene(random)
             named = " ".join(f"{shape.colour} {shape.kind}" for shape in scene)

@@ -185,6 +185,7 @@ def _target(name: str, value: object) -> TargetSpec:
         vocabulary=vocabulary,
         merges=strings("merges"),
         length=_integer(found["length"], f"{where}.length", 0),
+        frames=_integer(found["frames"], f"{where}.frames", 0),
     )
 
 

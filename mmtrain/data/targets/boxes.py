@@ -21,6 +21,8 @@ class BoxesTarget:
     The four numbers are shares of the picture's width and height, from 0 at its left and upper edge to 1. `[]` says
     that the picture shows nothing; a blank cell, that nobody has looked. Labels are strings, compared exactly.
 
+    Of a video, the cell is a list of such lists, one a frame; all rows have the same number of frames.
+
     Args:
         name: Name of the target column.
     """
@@ -31,6 +33,7 @@ class BoxesTarget:
     def __init__(self, name: str) -> None:
         self.name = name
         self._ids: dict[str, int] = {}
+        self._frames = 0
 
     def check(self, value: str) -> None:
         """Whether the cell holds boxes.
@@ -38,67 +41,92 @@ class BoxesTarget:
         Raises:
             ValueError: It is no such list, or a box is empty, turned round or beyond the picture.
         """
-        read_boxes(value)
+        read_frames(value)
 
     def fit(self, values: Sequence[str]) -> TargetSpec:
         """Learns the classes, how often each occurs, and the most boxes of a row.
 
         Raises:
-            ValueError: No row has a box.
+            ValueError: No row has a box, or the numbers of frames differ.
         """
-        rows = [read_boxes(value) for value in values]
-        counts = Counter(label for boxes in rows for label, *_ in boxes)
+        rows = [read_frames(value) for value in values]
+        counts = Counter(label for _, frames in rows for boxes in frames for label, *_ in boxes)
         if not counts:
             raise ValueError(f"`{self.name}` has no box in the training rows")
+        numbers = sorted({number for number, _ in rows})
+        if len(numbers) > 1:
+            raise ValueError(
+                f"rows of `{self.name}` have boxes of {numbers[0]} and of {numbers[-1]} frames (0: a picture)"
+            )
         classes = tuple(sorted(counts))
-        longest = max(map(len, rows))
-        spec = TargetSpec(self.name, self.kind, classes, tuple(counts[name] for name in classes), length=longest)
+        spec = TargetSpec(
+            self.name,
+            self.kind,
+            classes,
+            tuple(counts[name] for name in classes),
+            length=max(sum(map(len, frames)) for _, frames in rows),
+            frames=numbers[0],
+        )
         self.restore(spec)
         return spec
 
     def restore(self, spec: TargetSpec) -> None:
         """Takes the classes of `spec`."""
         self._ids = {label: number for number, label in enumerate(spec.classes)}
+        self._frames = spec.frames
 
     def encode(self, value: str, key: int | None = None) -> Target:
-        """The boxes, [n,5] float32: class, left, top, right, bottom.
+        """The boxes, [n,5] float32: class, left, top, right, bottom; of a video [n,6], with the frame.
 
         Raises:
-            ValueError: The cell cannot be read, or a label is in no training row.
+            ValueError: The cell cannot be read, a label is in no training row, or the number of frames is another one.
         """
+        number, frames = read_frames(value)
+        if number != self._frames:
+            told = f"{self._frames} frames" if self._frames else "a picture"
+            raise ValueError(f"boxes of {number or 'no'} frames; those of the training rows are of {told}")
         rows = []
-        for label, *corners in read_boxes(value):
-            if label not in self._ids:
-                hint = did_you_mean(label[:80], self._ids)
-                raise ValueError(f"no training row has a box of class {shown(label)} of `{self.name}`.{hint}")
-            rows.append([float(self._ids[label]), *corners])
-        return Target([torch.tensor(rows, dtype=torch.float32).reshape(-1, 5)], torch.tensor([True]))
+        for frame, boxes in enumerate(frames):
+            for label, *corners in boxes:
+                if label not in self._ids:
+                    hint = did_you_mean(label[:80], self._ids)
+                    raise ValueError(f"no training row has a box of class {shown(label)} of `{self.name}`.{hint}")
+                rows.append([float(self._ids[label]), *corners, float(frame)][: 6 if number else 5])
+        return Target(
+            [torch.tensor(rows, dtype=torch.float32).reshape(len(rows), 6 if number else 5)], torch.tensor([True])
+        )
 
     def absent(self) -> Target:
         """No box, under the mask."""
         return Target([torch.zeros(0, 5)], torch.tensor([False]))
 
 
-def read_boxes(value: str) -> list[Box]:
-    """The boxes of a cell.
+def read_frames(value: str) -> tuple[int, list[list[Box]]]:
+    """The number of frames of a cell, 0 where it is of a picture, and the boxes of each frame, or of the picture.
 
     Raises:
-        ValueError: It is no JSON list of [label, left, top, right, bottom], or `require_box` refuses one.
+        ValueError: It is no JSON list of [label, left, top, right, bottom], or of such lists, or `require_box` refuses
+            one.
     """
     content = read_json(value)
     if not isinstance(content, list):
         raise ValueError(f'{shown(value)} is no list; expected [["label", left, top, right, bottom], ...]')
-    found: list[Box] = []
-    for entry in content:
-        if not (isinstance(entry, list) and len(entry) == 5 and isinstance(entry[0], str) and entry[0].strip()):
-            raise ValueError(f'box {str(entry)[:LONGEST]} is not ["label", left, top, right, bottom]')
-        numbers = [float(n) for n in entry[1:] if isinstance(n, int | float) and not isinstance(n, bool)]
-        if len(numbers) != 4:
-            raise ValueError(f"box {str(entry)[:LONGEST]} has corners that are no numbers")
-        left, top, right, bottom = numbers
-        require_box(left, top, right, bottom)
-        found.append((entry[0], left, top, right, bottom))
-    return found
+    if len(content) > 1 and all(
+        isinstance(frame, list) and all(isinstance(box, list) for box in frame) for frame in content
+    ):
+        return len(content), [list(map(_box, frame)) for frame in content]
+    return 0, [list(map(_box, content))]
+
+
+def _box(entry: object) -> Box:
+    if not (isinstance(entry, list) and len(entry) == 5 and isinstance(entry[0], str) and entry[0].strip()):
+        raise ValueError(f'box {str(entry)[:LONGEST]} is not ["label", left, top, right, bottom]')
+    numbers = [float(n) for n in entry[1:] if isinstance(n, int | float) and not isinstance(n, bool)]
+    if len(numbers) != 4:
+        raise ValueError(f"box {str(entry)[:LONGEST]} has corners that are no numbers")
+    left, top, right, bottom = numbers
+    require_box(left, top, right, bottom)
+    return entry[0], left, top, right, bottom
 
 
 def require_box(left: float, top: float, right: float, bottom: float) -> None:

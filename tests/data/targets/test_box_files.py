@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mmtrain.data.targets.box_files import Found, clipped, coco, rows, voc, yolo
-from mmtrain.data.targets.boxes import read_boxes
+from mmtrain.data.targets.boxes import read_frames
 from mmtrain.errors import DataError
 
 EXPECTED = [("cat", 0.1, 0.2, 0.5, 1.0)]
@@ -61,7 +61,7 @@ def test_every_form_gives_the_same_boxes(make: Callable[[Path], Iterator[Found]]
     """Of a picture that train has; YOLO's second picture, without a label file, shows nothing."""
     first, *others = rows(make(tmp_path), tmp_path, keep=refuse)
 
-    assert read_boxes(first["boxes"]) == EXPECTED
+    assert read_frames(first["boxes"]) == (0, [EXPECTED])
     assert first["split"] == "train"
     assert (tmp_path / first["image"]).is_file()
     assert [row["boxes"] for row in others] == ["[]"] * len(others)
@@ -77,7 +77,7 @@ def test_a_bad_box_is_told_with_its_place_and_may_be_clipped(tmp_path: Path) -> 
         keep=lambda place, box, reason: (told.append(f"{place}: {reason}"), clipped(box))[1],
     )
 
-    assert read_boxes(row["boxes"]) == [("cat", 0.9, 0.2, 1.0, 0.6)]
+    assert read_frames(row["boxes"]) == (0, [[("cat", 0.9, 0.2, 1.0, 0.6)]])
     assert told[0].endswith(
         "a.json: annotation 9: box [0.9, 0.2, 1.3, 0.6] reaches beyond the picture, which is 0 to 1"
         " in shares of its width and height"
@@ -89,7 +89,7 @@ def test_an_edge_that_is_off_by_rounding_is_no_fault(tmp_path: Path) -> None:
     """0.9000005 + 0.1 is the right edge."""
     first, _ = rows(make_yolo(tmp_path, line="0 0.9000005 0.5 0.2 1"), tmp_path, keep=refuse)
 
-    assert read_boxes(first["boxes"]) == [("dog", 0.8, 0.0, 1.0, 1.0)]
+    assert read_frames(first["boxes"]) == (0, [[("dog", 0.8, 0.0, 1.0, 1.0)]])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,44 @@
+"""What a Task may offer besides, for one verb or one part of the report; see `mmtrain.protocols` for what it must."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from mmtrain.contracts import Results
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+
+@runtime_checkable
+class Comparing(Protocol):
+    """What a Task may offer besides: vectors of several modalities in one space."""
+
+    def vectors(self, results: Results) -> Mapping[str, np.ndarray]:
+        """Unit vectors [N,E] of each modality; nan where a row lacks it."""
+
+
+@runtime_checkable
+class Locating(Protocol):
+    """What a Task may offer besides: boxes in the pictures, or in the frames of the videos, of one modality.
+
+    Attributes:
+        anchor: The modality.
+        classes: What a box can hold.
+    """
+
+    anchor: str
+    classes: tuple[str, ...]
+
+    def boxes(self, results: Results) -> Sequence[Tensor]:
+        """Of each row [n,7]: class, left, top, right, bottom in 0..1, score, frame."""
+
+
+@runtime_checkable
+class Curved(Protocol):
+    """What a Task may offer besides: curves for the report."""
+
+    def curves(self, results: Results) -> Mapping[str, Sequence[tuple[float, float]]]:
+        """The points of each curve by a title that names both axes, y first."""
