@@ -16,6 +16,7 @@ from mmtrain import charts
 from mmtrain.charts import Chart, Points
 from mmtrain.contracts import Results
 from mmtrain.data.dataset import Data
+from mmtrain.offers import Curved
 from mmtrain.protocols import Confusable, Task
 from mmtrain.record import read_rows
 
@@ -105,6 +106,7 @@ def write(
         most_classes=MOST_CLASSES,
         scores=_scores(final, _at(evaluations, best_step)),
         charts=_charts(rows, task.metric, best_step, ceilings.get(used) if task.metric == "accuracy" else None),
+        curves=_curves(task, results),
         box=charts,
         confusion=_confusion(task, results),
         parameters=parameters,
@@ -148,6 +150,12 @@ def _charts(rows: Sequence[Row], metric: str, best_step: int, ceiling: float | N
         metric: charts.line_chart({"": [], "val": _points(val, metric)}, mark=best_step, level=ceiling),
     }
     return {name: chart for name, chart in made.items() if chart is not None}
+
+
+def _curves(task: Task, results: Results) -> dict[str, Chart]:
+    found = task.curves(results) if isinstance(task, Curved) else {}
+    made = {title: charts.line_chart({"": points}) for title, points in found.items()}
+    return {title: chart for title, chart in made.items() if chart is not None}
 
 
 def _points(rows: Sequence[Row], name: str) -> Points:

@@ -37,6 +37,7 @@ LAYERS = (
         "blocks",
         "boxes",
         "device",
+        "errorrates",
         "layers",
         "offers",
         "optim",

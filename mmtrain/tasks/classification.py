@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
@@ -10,7 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmtrain.contracts import Batch, DataSpec, Range, Results, Rows
+from mmtrain.errorrates import ErrorRates, error_rates
 from mmtrain.layers import LinearHead
+from mmtrain.suggest import did_you_mean
 
 
 class Classification:
@@ -25,10 +28,13 @@ class Classification:
         gamma: Of the focal loss; at 0 it is the cross-entropy. The paper takes 2.
         label_smoothing: Share of the target spread over all classes (Szegedy et al. 2016, arXiv 1512.00567).
         class_weights: `balanced` weighs a class by N / (K * its training rows), as scikit-learn does.
+        rejected: Classes that are no command, such as unknown words and silence. A row is accepted where the likeliest
+            of the other classes has a probability above a threshold; adds error rates, and their curve to the report.
         dropout: On the fused vector, before the last layer.
 
     Raises:
-        ValueError: `label_smoothing` with the focal loss, which has one true class.
+        ValueError: `label_smoothing` with the focal loss, which has one true class; `rejected` names no class, or
+            leaves none.
     """
 
     target_kind = "class"
@@ -44,6 +50,7 @@ class Classification:
         gamma: Annotated[float, Range(0, 100)] = 2.0,
         label_smoothing: Annotated[float, Range(0, 1)] = 0.0,
         class_weights: Literal["none", "balanced"] = "none",
+        rejected: Sequence[str] = (),
         dropout: Annotated[float, Range(0, 1)] = 0.0,
     ) -> None:
         if loss == "focal" and label_smoothing:
@@ -51,6 +58,13 @@ class Classification:
         facts = spec.target(target)
         self.target, self.targets, self.metric = facts.name, (facts.name,), metric
         self.classes = facts.classes
+        if unknown := [name for name in rejected if name not in self.classes]:
+            raise ValueError(
+                f"`rejected`: `{self.target}` has no class '{unknown[0]}'.{did_you_mean(unknown[0], self.classes)}"
+            )
+        self.rejected = np.isin(np.arange(len(self.classes)), [self.classes.index(name) for name in rejected])  # [K]
+        if self.rejected.all():
+            raise ValueError("`rejected` names all classes; leave one out that can be accepted")
         self.label_smoothing, self.dropout = label_smoothing, dropout
         self.gamma = gamma if loss == "focal" else 0.0
         self.class_weight = torch.ones(len(self.classes))  # [K]
@@ -105,7 +119,20 @@ class Classification:
             "accuracy_se": (accuracy * (1 - accuracy) / len(truth)) ** 0.5,
             "macro_f1": float(f1_score(truth, predicted, average="macro", zero_division=0)),
             "calibration_error": calibration_error(probabilities, truth),
+            **(rates.scores() if (rates := self._rates(probabilities, truth)) else {}),
         }
+
+    def curves(self, results: Results) -> dict[str, Sequence[tuple[float, float]]]:
+        """False rejects by false accepts, both in percent; none without `rejected`."""
+        target = results.targets[self.target]
+        kept = target.mask.numpy()
+        rates = self._rates(results.tensor.softmax(dim=-1).numpy()[kept], target.tensor.numpy()[kept])
+        return {} if rates is None else {"false rejects (%) by false accepts (%)": rates.points()}
+
+    def _rates(self, probabilities: np.ndarray, truth: np.ndarray) -> ErrorRates | None:
+        if not self.rejected.any():
+            return None
+        return error_rates(probabilities[:, ~self.rejected].max(axis=1), ~self.rejected[truth])
 
     def table(self, results: Results) -> dict[str, list[str] | list[float]]:
         """The predicted class, its probability and the probability of every class."""
