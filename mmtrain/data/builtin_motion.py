@@ -1,9 +1,10 @@
 """Built-in videos of moving digits: which way one goes, or a box around each of two in every frame.
 
 Digits are those of scikit-learn (UCI "Optical Recognition of Handwritten Digits", 8x8 pixels), enlarged; each split has
-digits of its own. They move evenly over noisy ground, and edges throw them back. `direction` cannot be told from one
-frame: place and speed are drawn independently of it. For `boxes` two digits pass behind bars and are blurred now and
-then; how much of both there is makes three fixed levels, and boxes are given for what is hidden too.
+digits of its own. They move evenly over noisy ground, and edges throw them back. The frames of a `direction` are also
+those of the opposite one in another order: without it at most half of the rows can be told. For `boxes` two digits pass
+behind bars and are blurred now and then; how much of both there is makes three fixed levels, and boxes are given for
+what is hidden too.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def _directed(number: int, part: str, level: Level, random: np.random.RandomStat
     name = list(DIRECTIONS)[number % len(DIRECTIONS)]
     digit = _drawn(random.randint(10), part, 16, random)
     speed = random.uniform(1.2, 3.0)
-    # The middle of the way is anywhere, so that where a digit is says nothing of where it goes.
+    # The middle of the way is drawn without regard to the direction: both ways leave the same frames behind.
     room = SIDE - 16 - speed * (FRAMES - 1)
     along, across = random.uniform(0, room) + speed * (FRAMES - 1) / 2, random.uniform(0, SIDE - 16)
     frames = []

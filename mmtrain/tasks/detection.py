@@ -202,7 +202,7 @@ class DetectionHead(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.last = nn.Conv2d(hidden_size if num_layers else width, num_classes + 4, 1)
         nn.init.normal_(self.last.weight, std=0.01)
-        # At first every class is said with .01, as the many tokens that show nothing would else drown the others.
+        # At first every class has a probability of .01: the many tokens that show nothing would drown the others.
         self.last.bias = nn.Parameter(torch.tensor([-4.6] * num_classes + [0.0] * 4))
 
     def forward(self, fused: Fused) -> Outputs:

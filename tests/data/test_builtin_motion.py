@@ -1,4 +1,4 @@
-"""Built-in motion: the same at every call, boxes where the digits are, directions that one frame does not tell."""
+"""Built-in motion: the same at every call, boxes where the digits are, digits that move as they should."""
 
 from __future__ import annotations
 
