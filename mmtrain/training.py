@@ -21,6 +21,7 @@ from mmtrain.data.spec_file import load_spec, save_spec
 from mmtrain.device import Compute, choose
 from mmtrain.errors import ConfigError, DataError
 from mmtrain.evaluation import prediction_columns
+from mmtrain.hub import settled
 from mmtrain.interrupt import StopFlag, watched
 from mmtrain.loop import finished, fit, score
 from mmtrain.model import parameter_counts
@@ -62,6 +63,7 @@ def start(
             parts = build(config, source=source)
             if peers.first:
                 save_spec(folder, parts.data.spec)
+                write_config(folder, settled(config, parts.data.spec))
                 write_text(folder / "splits.jsonl", split_lines(parts.data.source))
             run = prepare(parts, folder, compute, peers, stop, resumed=False)
             if peers.first:

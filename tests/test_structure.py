@@ -35,6 +35,7 @@ LAYERS = (
         "arguments",
         "blocks",
         "device",
+        "hub",
         "layers",
         "optim",
         "paths",
@@ -44,8 +45,10 @@ LAYERS = (
         "runlock",
         "settings",
         "tokenizer",
+        "word_vectors",
     },
     {
+        "backbones",
         "column_vectors",
         "mixture",
         "nonfinite",
