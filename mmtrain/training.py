@@ -152,6 +152,8 @@ def prepare(parts: Parts, folder: Path, compute: Compute, peers: Peers, stop: St
         if parts.data.stores:
             say(summary(parts.data.stores))
         say(model_summary(parameters))
+        if frozen := sum(p.numel() for p in parts.model.parameters() if not p.requires_grad):
+            say(f"tuning: {frozen:,} of them are frozen")
         say(
             f"train: {total} steps of {trainer.batch_size} rows on {compute.device}, {compute.precision}, "
             f"{compute.num_threads} threads" + (f", from step {state.progress.step}" if resumed else "")

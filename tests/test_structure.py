@@ -58,6 +58,7 @@ LAYERS = (
         "spectrogram",
         "temporal",
         "trust",
+        "tuning",
     },
     {"data", "encoders", "fusion", "tasks", "techniques"},
     {"components", "compose", "evaluation", "model", "page", "state", "survey", "task_tree"},

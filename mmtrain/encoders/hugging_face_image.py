@@ -69,7 +69,7 @@ class HuggingFaceImage(nn.Module):
             return grid(values, signal.mask)
         values = values[:, self.prefix :]  # [B,L,width]
         if self.places is not None:
-            return grid(values.transpose(1, 2).unflatten(2, self.places), signal.mask)
+            return grid(values.transpose(1, 2).reshape(len(values), self.width, *self.places), signal.mask)
         return Tokens(values, signal.mask.expand(-1, values.shape[1]))
 
 

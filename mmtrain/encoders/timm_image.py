@@ -7,6 +7,7 @@ tokens are left out, and grey pictures are read as RGB.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -56,14 +57,14 @@ class TimmImage(nn.Module):
         if not timm.is_model(name.partition(".")[0]):
             meant = did_you_mean(name, timm.list_models())
             raise ValueError(f"`{where}.name`: timm has no model '{name}'.{meant}")
-        self.network = timm.create_model(name, pretrained=False)
+        self.network: Any = cast(Any, timm.create_model(name, pretrained=False))
         classifier = self.network.pretrained_cfg["classifier"]
         names = (classifier,) if isinstance(classifier, str) else tuple(classifier or ())
         left_out = [key for key in self.network.state_dict() if key.startswith(tuple(f"{n}." for n in names))]
         self.network.reset_classifier(0, "")
         if weights is not None:
             load_weights(self.network, _located(weights, f"timm/{name}", where), ignore=left_out)
-        patches = getattr(self.network, "patch_embed", None)
+        patches: Any = getattr(self.network, "patch_embed", None)
         try:
             if patches is not None and getattr(patches, "img_size", (height, width)) != (height, width):
                 self.network.set_input_size(img_size=(height, width))
@@ -85,14 +86,14 @@ class TimmImage(nn.Module):
             return grid(values.permute(0, 3, 1, 2) if self.channels_last else values, signal.mask)
         values = values[:, self.prefix :]  # [B,L,width]
         if self.places is not None:
-            return grid(values.transpose(1, 2).unflatten(2, self.places), signal.mask)
+            return grid(values.transpose(1, 2).reshape(len(values), self.width, *self.places), signal.mask)
         return Tokens(values, signal.mask.expand(-1, values.shape[1]))
 
 
 class _Features(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network = network
+        self.network: Any = network
 
     def forward(self, pictures: Tensor) -> Tensor:
         maps: Tensor = self.network.forward_features(pictures)

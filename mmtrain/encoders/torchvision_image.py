@@ -8,6 +8,7 @@ token is left out.
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -80,12 +81,12 @@ class _PatchMap(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.vit = network
+        self.vit: Any = network
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Pictures [B,3,H,H] -> [B,D,h,h]."""
         patches: Tensor = self.vit.conv_proj(pictures)  # [B,D,h,h]
         flat = patches.flatten(2).transpose(1, 2)
         tokens = self.vit.encoder(torch.cat([self.vit.class_token.expand(len(flat), -1, -1), flat], dim=1))
-        made: Tensor = tokens[:, 1:].transpose(1, 2).unflatten(2, patches.shape[2:])
+        made: Tensor = tokens[:, 1:].transpose(1, 2).reshape(patches.shape)
         return made
