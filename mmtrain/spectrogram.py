@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from mmtrain.contracts import Signal, SignalSpec
 from mmtrain.layers import lengths, zeroed
 
+_FLOOR = 1e-6  # of the power: about the noise of 16 bits, so that digital silence is no abyss
+
 
 class MelSpectrogram(nn.Module):
     """Power in mel bands over time; fixed, nothing in it is trained.
@@ -65,3 +67,14 @@ class MelSpectrogram(nn.Module):
         time = torch.arange(frames, device=like.device) * (stride * self.hop_length / self.sample_rate)
         nan = torch.full_like(time, torch.nan)
         return torch.stack([time, nan, nan], dim=-1).unsqueeze(0)
+
+
+def normalised_log(power: Tensor, mask: Tensor) -> Tensor:
+    """Logarithm, of mean 0 and variance 1 over the real frames and all bands of each row: [B,L,F], [B,L] -> [B,L,F]."""
+    values = (power + _FLOOR).log()
+    keep = mask.unsqueeze(-1)
+    count = mask.sum(dim=1).view(-1, 1, 1) * values.shape[2]
+    mean = torch.where(keep, values, 0).sum(dim=(1, 2), keepdim=True) / count  # [B,1,1]
+    centred = torch.where(keep, values - mean, 0)
+    variance = centred.square().sum(dim=(1, 2), keepdim=True) / count
+    return centred * (variance + 1e-5).rsqrt()

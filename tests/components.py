@@ -49,6 +49,7 @@ STEPS = {  # real steps of each row of a batch
 
 
 OWN = {  # options that read nothing as small as others of their kind
+    "encoder/audio/wav2vec2": tuple(replace(specs["audio"], sample_rate=16000) for specs in (SPECS, SMALLEST)),
     "encoder/image/huggingface": (
         replace(SPECS["image"], shape=(3, 8, 12)),
         replace(SPECS["image"], shape=(1, 8, 12)),
@@ -57,6 +58,7 @@ OWN = {  # options that read nothing as small as others of their kind
 }
 SLOW = {  # one of a family is enough for quick
     "encoder/audio/huggingface",
+    "encoder/audio/wav2vec2",
     "encoder/image/huggingface",
     "encoder/image/timm",
     "encoder/text/sentence",

@@ -59,6 +59,7 @@ LAYERS = (
         "temporal",
         "trust",
         "tuning",
+        "waveforms",
     },
     {"data", "encoders", "fusion", "tasks", "techniques"},
     {"components", "compose", "evaluation", "model", "page", "state", "survey", "task_tree"},

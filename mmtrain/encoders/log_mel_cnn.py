@@ -11,15 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mmtrain.contracts import Range, Signal, SignalSpec, Tokens
 from mmtrain.layers import MaskedBatchNorm
 from mmtrain.specaugment import SpecAugment
-from mmtrain.spectrogram import MelSpectrogram
-
-_FLOOR = 1e-6  # of the power: about the noise of 16 bits, so that digital silence is no abyss
+from mmtrain.spectrogram import MelSpectrogram, normalised_log
 
 
 class LogMelCNN(nn.Module):
@@ -71,7 +68,7 @@ class LogMelCNN(nn.Module):
     def forward(self, signal: Signal) -> Tokens:
         """Sound [B,T] -> [B,L,width]; width = last channels times the bands left."""
         power, mask = self.mel(signal)  # [B,L,F], [B,L]
-        maps = self.augment(_normalise((power + _FLOOR).log(), mask), mask).unsqueeze(1)  # [B,1,L,F]
+        maps = self.augment(normalised_log(power, mask), mask).unsqueeze(1)  # [B,1,L,F]
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             mask = mask[:, ::2]  # centres of the windows; padding is zero again before the next one reads it
             maps = norm(convolution(maps), mask).relu()  # [B,C,L/2,F/2]
@@ -79,13 +76,3 @@ class LogMelCNN(nn.Module):
         stride = 2 ** len(self.convolutions)
         positions = self.mel.seconds(values.shape[1], stride, values).expand(len(values), -1, -1)
         return Tokens(values, mask & signal.mask.any(dim=1, keepdim=True), positions)
-
-
-def _normalise(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean 0 and variance 1 over the real frames and all bands of each row: [B,L,F], [B,L] -> [B,L,F]."""
-    keep = mask.unsqueeze(-1)
-    count = mask.sum(dim=1).view(-1, 1, 1) * values.shape[2]
-    mean = torch.where(keep, values, 0).sum(dim=(1, 2), keepdim=True) / count  # [B,1,1]
-    centred = torch.where(keep, values - mean, 0)
-    variance = centred.square().sum(dim=(1, 2), keepdim=True) / count
-    return centred * (variance + 1e-5).rsqrt()
