@@ -25,6 +25,7 @@ from mmtrain.protocols import DataSource, Encoder, Fusion, LogitFusion, Logits, 
 from mmtrain.settings import RunSettings
 from mmtrain.suggest import did_you_mean
 from mmtrain.task_tree import children, target_readers
+from mmtrain.tuning import multipliers, tune
 
 
 @dataclass
@@ -139,7 +140,7 @@ def build_model(config: Config, settings: RunSettings, spec: DataSpec, task: Tas
             continue
         encoders[name] = cast(Encoder, factory_for(config, "encoder", name, signal.kind)(signal))
     fusion = cast(Fusion, component("fusion", node(config, "fusion"), tuple(encoders), settings.width))
-    return MultimodalModel(
+    model = MultimodalModel(
         encoders,
         fusion,
         _head(fusion, task, settings.width),
@@ -147,6 +148,8 @@ def build_model(config: Config, settings: RunSettings, spec: DataSpec, task: Tas
         unimodal=_unimodal_heads(tuple(encoders), settings, task),
         null_tokens=settings.technique.null_tokens,
     )
+    called("tuning", tune, model.by_modality(), settings.tuning)  # last, so that LoRA's numbers change no others
+    return model.train()  # what is frozen not
 
 
 def build_plan(config: Config, data: Data) -> Plan:
@@ -159,9 +162,12 @@ def build_plan(config: Config, data: Data) -> Plan:
 
 def build_optimizer(config: Config, model: MultimodalModel) -> Optimizer:
     """The optimizer over the model's parameters; `initial_lr` in each group is the rate the schedule multiplies."""
-    optimizer = cast(Optimizer, component("optimizer", node(config, "optimizer"), parameter_groups(model)))
+    tuning, encoders = settings_of(config).tuning, model.by_modality()
+    later = {id(parameter) for name in tuning.unfreeze_at or {} for parameter in encoders[name].parameters()}
+    groups = parameter_groups(model, rates=multipliers(model, encoders, tuning), later=later)
+    optimizer = cast(Optimizer, component("optimizer", node(config, "optimizer"), groups))
     for group in optimizer.param_groups:
-        group["initial_lr"] = group["lr"]
+        group["initial_lr"] = group["lr"] * group["multiplier"]
     return optimizer
 
 

@@ -7,14 +7,14 @@ from functools import partial
 from typing import Any, cast
 
 from mmtrain.errors import ConfigError
-from mmtrain.settings import RunSettings, TechniqueSettings, TrainerSettings
+from mmtrain.settings import RunSettings, TechniqueSettings, TrainerSettings, TuningSettings
 
 Config = Mapping[str, object]
 
 
 def settings_of(config: Config) -> RunSettings:
     """The typed settings of a config that `check` has passed."""
-    typed = {"trainer": TrainerSettings, "technique": TechniqueSettings}
+    typed = {"trainer": TrainerSettings, "technique": TechniqueSettings, "tuning": TuningSettings}
     parts: dict[str, Any] = {name: make(**cast(Any, node(config, name))) for name, make in typed.items()}
     values: dict[str, Any] = {name: config[name] for name in RunSettings.__dataclass_fields__ if name not in typed}
     return RunSettings(**values, **parts)

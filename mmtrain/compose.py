@@ -132,10 +132,16 @@ def without_initial_weights(config: Mapping[str, object], *, but_files: bool = F
     `but_files`: Keeps what names a file by its suffix, and leaves out downloads only.
     """
 
-    def cleared(node: object, name: str = "") -> object:
-        if isinstance(node, dict):
-            return {key: cleared(value, str(key)) for key, value in node.items()}
-        return None if name in ("weights", "vectors") and not (but_files and Path(str(node)).suffix) else node
+    def cleared(node: object) -> object:
+        if not isinstance(node, dict):
+            return node
+        made = {key: cleared(value) for key, value in node.items()}
+        for name in ("weights", "vectors"):
+            if name in made and not (but_files and Path(str(made[name])).suffix):
+                made[name] = None
+        if "pretrained" in made and not (but_files and Path(str(made.get("name"))).is_dir()):
+            made["pretrained"] = False
+        return made
 
     return {**config, "encoder": cleared(config["encoder"])}
 

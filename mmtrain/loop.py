@@ -32,6 +32,7 @@ from mmtrain.run import Run
 from mmtrain.seeding import seed_step
 from mmtrain.techniques.modality_dropout import drop
 from mmtrain.telling import write_evaluation
+from mmtrain.tuning import thaw
 
 _MOST_BAD_STEPS = {"scaler": 20, "skip": 5, "stop": 1}
 """In a row, before the run ends."""
@@ -53,6 +54,9 @@ def fit(run: Run) -> None:
     with profiled(run.folder, traced, say=run.meter.line) as step_profiled:
         while not finished(run):
             for micros in steps_of_epoch(run):
+                if thaw(run.model.by_modality(), run.settings.tuning, run.state.progress.step):
+                    run.model.train()
+                    objective = objective_of(run)  # between processes only what trains when it is wrapped is exchanged
                 train_step(run, objective, micros)
                 step_profiled()
                 rest(run)

@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmtrain.contracts import Batch, Fused, Outputs, Signal, Tokens
 from mmtrain.protocols import Encoder, Fusion
+from mmtrain.tuning import frozen_parts
 
 
 class Answers(NamedTuple):
@@ -80,6 +81,17 @@ class MultimodalModel(nn.Module):
         given = (batch.targets,) if getattr(self.head, "reads_targets", False) else ()
         outputs: Outputs = self.head(fused, *given)
         return outputs
+
+    def by_modality(self) -> dict[str, nn.Module]:
+        """The encoder of each modality; one that is shared several times."""
+        return {name: self.encoders[owner] for name, owner in self.owner.items()}
+
+    def train(self, mode: bool = True) -> MultimodalModel:
+        """As of every module; but frozen parts stay in eval mode: their statistics are part of what is frozen."""
+        super().train(mode)
+        for part in frozen_parts(self.encoders):
+            part.eval()
+        return self
 
     def branches(self) -> dict[str, list[nn.Parameter]]:
         """The trainable parameters of each modality alone: its projection, and its encoder unless it is shared."""

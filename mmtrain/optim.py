@@ -6,7 +6,7 @@ A schedule is a pure function of the step, so that nothing of it needs to be sav
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Protocol
 
@@ -103,14 +103,25 @@ class Constant:
         return min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
 
 
-def parameter_groups(model: nn.Module) -> list[dict[str, object]]:
-    """Two groups: matrices and filters, which decay, and biases, norms and single vectors, which do not."""
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    groups: list[dict[str, object]] = [
-        {"params": [p for p in trainable if p.dim() > 1]},
-        {"params": [p for p in trainable if p.dim() <= 1], "weight_decay": 0.0},
+def parameter_groups(
+    model: nn.Module, *, rates: Mapping[int, float] | None = None, later: Collection[int] = ()
+) -> list[dict[str, object]]:
+    """Matrices and filters, which decay, and biases, norms and single vectors, which do not; apart by their rates.
+
+    Args:
+        model: Whose parameters they are.
+        rates: What the learning rate of a parameter is multiplied by, by its id, where that is not 1.
+        later: Ids of parameters that do not train yet.
+    """
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for parameter in model.parameters():
+        if parameter.requires_grad or id(parameter) in later:
+            key = (rates or {}).get(id(parameter), 1.0), parameter.dim() <= 1
+            groups.setdefault(key, []).append(parameter)
+    return [
+        {"params": found, "multiplier": rate, **({"weight_decay": 0.0} if plain else {})}
+        for (rate, plain), found in sorted(groups.items(), key=lambda group: group[0])
     ]
-    return [group for group in groups if group["params"]]
 
 
 def fill_gradients(model: nn.Module) -> None:

@@ -6,6 +6,7 @@ The comments in the YAML files say what each means to a user.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -55,6 +56,17 @@ class TechniqueSettings:
 
 
 @dataclass(frozen=True)
+class TuningSettings:
+    """`configs/tuning/default.yaml`; each is by modality."""
+
+    freeze: Mapping[str, Count | str] | None = None
+    unfreeze_at: Mapping[str, Count] | None = None
+    lora: Mapping[str, Count] | None = None
+    lr: Mapping[str, Annotated[float, Range(0, above=True)]] | None = None
+    layer_decay: Mapping[str, Annotated[float, Range(0, 1, above=True)]] | None = None
+
+
+@dataclass(frozen=True)
 class RunSettings:
     """The root of `configs/train.yaml`, less its components."""
 
@@ -73,3 +85,4 @@ class RunSettings:
     cache_dir: str | None = "auto"
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
     technique: TechniqueSettings = field(default_factory=TechniqueSettings)
+    tuning: TuningSettings = field(default_factory=TuningSettings)

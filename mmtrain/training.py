@@ -21,6 +21,7 @@ from mmtrain.data.spec_file import load_spec, save_spec
 from mmtrain.device import Compute, choose
 from mmtrain.errors import ConfigError, DataError
 from mmtrain.evaluation import prediction_columns
+from mmtrain.hub import settled
 from mmtrain.interrupt import StopFlag, watched
 from mmtrain.loop import finished, fit, score
 from mmtrain.model import parameter_counts
@@ -62,6 +63,7 @@ def start(
             parts = build(config, source=source)
             if peers.first:
                 save_spec(folder, parts.data.spec)
+                write_config(folder, settled(config, parts.data.spec))
                 write_text(folder / "splits.jsonl", split_lines(parts.data.source))
             run = prepare(parts, folder, compute, peers, stop, resumed=False)
             if peers.first:
@@ -150,6 +152,8 @@ def prepare(parts: Parts, folder: Path, compute: Compute, peers: Peers, stop: St
         if parts.data.stores:
             say(summary(parts.data.stores))
         say(model_summary(parameters))
+        if frozen := sum(p.numel() for p in parts.model.parameters() if not p.requires_grad):
+            say(f"tuning: {frozen:,} of them are frozen")
         say(
             f"train: {total} steps of {trainer.batch_size} rows on {compute.device}, {compute.precision}, "
             f"{compute.num_threads} threads" + (f", from step {state.progress.step}" if resumed else "")

@@ -11,7 +11,7 @@ import struct
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
@@ -77,6 +77,30 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 def _first(names: list[str]) -> str:
     return f" (first: '{names[0]}')" if names else ""
+
+
+def locate(weights: str, published: Mapping[str, str], where: str) -> Path:
+    """The file that a config key `weights` names.
+
+    Args:
+        weights: The name of a published set of weights, or a path.
+        published: The URL of each set, by name.
+        where: The dotted key, for messages.
+
+    Raises:
+        ValueError: There is no such file, or the set cannot be had; the message names the key and what else there is.
+    """
+    if weights in published:
+        try:
+            return fetch(published[weights])
+        except ValueError as error:
+            message = f"`{where}` (={weights}): {error}; name a local file, or null for random weights."
+            raise ValueError(message) from None
+    path = Path(weights)
+    if not path.is_file():
+        others = "".join(f", {name}" for name in published)
+        raise ValueError(f"`{where}`: no file '{weights}'; name one{others}, or null for random weights.")
+    return path
 
 
 def fetch(url: str) -> Path:

@@ -49,9 +49,23 @@ STEPS = {  # real steps of each row of a batch
 
 
 OWN = {  # options that read nothing as small as others of their kind
+    "encoder/audio/wav2vec2": tuple(replace(specs["audio"], sample_rate=16000) for specs in (SPECS, SMALLEST)),
+    "encoder/image/huggingface": (
+        replace(SPECS["image"], shape=(3, 8, 12)),
+        replace(SPECS["image"], shape=(1, 8, 12)),
+    ),
     "encoder/video/s3d": (replace(SPECS["video"], shape=(3, 32, 33)), replace(SMALLEST["video"], shape=(1, 32, 32))),
 }
-SLOW = {"encoder/video/r3d_18", "encoder/video/s3d", "encoder/video/swin3d_t"}  # one of a family is enough for quick
+SLOW = {  # one of a family is enough for quick
+    "encoder/audio/huggingface",
+    "encoder/audio/wav2vec2",
+    "encoder/image/huggingface",
+    "encoder/image/timm",
+    "encoder/text/sentence",
+    "encoder/video/r3d_18",
+    "encoder/video/s3d",
+    "encoder/video/swin3d_t",
+}
 
 
 @dataclass(frozen=True)
@@ -73,9 +87,13 @@ class Shipped:
 
     @property
     def node(self) -> dict[str, object]:
-        """As Hydra composes it: a child that a defaults list names stands in its place."""
+        """What is built in tests."""
         tiny = TESTS / "tiny" / f"{self.option}.yaml"
-        node = yaml.safe_load((tiny if tiny.is_file() else self.path).read_text(encoding="utf-8"))
+        return self._read(tiny if tiny.is_file() else self.path)
+
+    def _read(self, path: Path) -> dict[str, object]:
+        """As Hydra composes it: a child that a defaults list names stands in its place."""
+        node = yaml.safe_load(path.read_text(encoding="utf-8"))
         for child in node.pop("defaults", []):
             for place, option in child.items():
                 group, _, name = place.lstrip("/").partition("@")
@@ -85,12 +103,12 @@ class Shipped:
     @property
     def arguments(self) -> dict[str, object]:
         """What the YAML sets."""
-        return _settings(self.node)
+        return _settings(self._read(self.path))
 
     @property
     def defaults(self) -> dict[str, object]:
         """What the constructors take by keyword, with their own defaults; tuples as YAML would have them."""
-        return _defaults(self.node)
+        return _defaults(self._read(self.path))
 
     def build(self, *facts: object, seed: int = 0) -> nn.Module:
         torch.manual_seed(seed)
@@ -111,6 +129,7 @@ def _defaults(node: Mapping[str, object]) -> dict[str, object]:
     parameters = inspect.signature(getattr(importlib.import_module(module), name)).parameters.values()
     found = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
     found |= {name: _defaults(node[name]) for name in found if _is_component(node.get(name))}
+    found = {name: "???" if value is inspect.Parameter.empty else value for name, value in found.items()}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
 
 

@@ -296,9 +296,9 @@ def test_every_setting_has_a_line_in_the_shipped_yaml_and_the_reverse():
     """A setting that no file lists would be unknown to users; a line that no setting reads would do nothing."""
     from dataclasses import asdict, fields
 
-    from mmtrain.settings import RunSettings, TechniqueSettings, TrainerSettings
+    from mmtrain.settings import RunSettings, TechniqueSettings, TrainerSettings, TuningSettings
 
-    typed = {"trainer": TrainerSettings, "technique": TechniqueSettings}
+    typed = {"trainer": TrainerSettings, "technique": TechniqueSettings, "tuning": TuningSettings}
     for group, settings in typed.items():
         written = yaml.safe_load((paths.config_dir() / group / "default.yaml").read_text(encoding="utf-8"))
         assert written == asdict(settings())

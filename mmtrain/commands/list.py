@@ -9,7 +9,7 @@ import yaml
 from mmtrain import arguments, compose
 from mmtrain.errors import ConfigError
 from mmtrain.report import say
-from mmtrain.settings import TechniqueSettings, TrainerSettings
+from mmtrain.settings import TechniqueSettings, TrainerSettings, TuningSettings
 from mmtrain.signatures import REQUIRED, Argument, described, locate
 from mmtrain.signatures import arguments as accepted
 from mmtrain.suggest import did_you_mean
@@ -73,7 +73,8 @@ def _say_arguments(file: Path) -> None:
             say(f"      {error}")
             return
     else:
-        typed = {"trainer": TrainerSettings, "technique": TechniqueSettings}.get(file.parent.name)
+        named = {"trainer": TrainerSettings, "technique": TechniqueSettings, "tuning": TuningSettings}
+        typed = named.get(file.parent.name)
         known = accepted(typed) if typed else None
     width = max(map(len, known or ()), default=0)
     for name, argument in (known or {}).items():

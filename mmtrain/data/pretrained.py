@@ -8,12 +8,12 @@ from typing import Annotated
 
 from torch import Tensor
 
+from mmtrain import hub
 from mmtrain.contracts import Cell, Range, SignalSpec
 from mmtrain.data.subwords import Subwords, library, parsed, spec_of
 from mmtrain.errors import ConfigError
 
 FILE = "tokenizer.json"
-PATIENCE = 1.5  # seconds for the Hub to answer
 
 
 class PretrainedReader:
@@ -69,28 +69,11 @@ class PretrainedReader:
 
     def _file(self) -> Path:
         """The tokenizer.json of the folder, of the Hub's cache, or, where the Hub answers, from there."""
-        folder = Path(self.tokenizer)
-        key = f"`reader.{self.name}.tokenizer` (={self.tokenizer})"
-        if folder.is_dir():
-            if not (folder / FILE).is_file():
-                raise ConfigError(
-                    f"{key}: no {FILE} in this folder; transformers writes one: "
-                    f"AutoTokenizer.from_pretrained(...).save_pretrained(...)."
-                )
-            return folder / FILE
-        from huggingface_hub import HfApi, errors, hf_hub_download
-
-        unreachable = errors.HTTPError  # type: ignore[attr-defined]  # of whichever library the Hub's client uses
-
         try:
-            try:
-                return Path(hf_hub_download(self.tokenizer, FILE, local_files_only=True))
-            except errors.LocalEntryNotFoundError:
-                HfApi().model_info(self.tokenizer, timeout=PATIENCE)  # fails at once where a download tries for long
-                return Path(hf_hub_download(self.tokenizer, FILE))
-        except (OSError, errors.HFValidationError, unreachable) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            return hub.file(self.tokenizer, FILE)
+        except ValueError as error:
             raise ConfigError(
-                f"{key}: no such folder, not in the cache of Hugging Face, and not to be had from the Hub ({reason}); "
-                f"name a folder that holds {FILE}, or learn subwords from the training rows with reader/text=bpe."
+                f"`reader.{self.name}.tokenizer` (={self.tokenizer}): {error}; name a folder that holds {FILE} "
+                "(AutoTokenizer.from_pretrained(...).save_pretrained(...) of transformers writes one), or learn "
+                "subwords from the training rows with reader/text=bpe."
             ) from None

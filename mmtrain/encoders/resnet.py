@@ -8,16 +8,13 @@ RGB, and a small stem keeps the detail of pictures below about 64 pixels.
 from __future__ import annotations
 
 from collections import OrderedDict
-from pathlib import Path
 from typing import Literal
 
 from torch import Tensor, nn
 
 from mmtrain.contracts import Signal, SignalSpec, Tokens
 from mmtrain.layers import grid, picture_shape, zeroed
-from mmtrain.weights import fetch, load_weights
-
-_IMAGENET = "IMAGENET1K_V1"
+from mmtrain.weights import load_weights, locate
 
 
 class ResNet18(nn.Module):
@@ -40,7 +37,7 @@ class ResNet18(nn.Module):
         self, spec: SignalSpec, *, weights: str | None = None, stem: Literal["standard", "small"] = "standard"
     ) -> None:
         super().__init__()
-        from torchvision.models import resnet18
+        from torchvision.models import ResNet18_Weights, resnet18
 
         channels, _, _ = picture_shape(spec)
         if channels not in (1, 3):
@@ -53,24 +50,11 @@ class ResNet18(nn.Module):
         del network.avgpool, network.fc
         self.network = nn.Sequential(OrderedDict(network.named_children()))  # named as in torchvision's state dicts
         if weights is not None:
-            load_weights(self.network, _locate(weights, spec.name), ignore=("fc.weight", "fc.bias"))
+            published = {entry.name: entry.url for entry in ResNet18_Weights}
+            path = locate(weights, published, f"encoder.{spec.name}.weights")
+            load_weights(self.network, path, ignore=("fc.weight", "fc.bias"))
 
     def forward(self, signal: Signal) -> Tokens:
         """Pictures [B,C,H,W] -> [B,h*w,512]."""
         maps: Tensor = self.network(zeroed(signal).expand(-1, 3, -1, -1))  # [B,512,h,w]
         return grid(maps, signal.mask)
-
-
-def _locate(weights: str, modality: str) -> Path:
-    key = f"`encoder.{modality}.weights`"
-    if weights == _IMAGENET:
-        from torchvision.models import ResNet18_Weights
-
-        try:
-            return fetch(ResNet18_Weights.IMAGENET1K_V1.url)
-        except ValueError as error:
-            raise ValueError(f"{key} (={weights}): {error}; name a local file, or null for random weights.") from None
-    path = Path(weights)
-    if not path.is_file():
-        raise ValueError(f"{key}: no file '{weights}'; name one, {_IMAGENET}, or null for random weights.")
-    return path

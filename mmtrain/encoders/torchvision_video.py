@@ -7,7 +7,6 @@ are spread evenly, so that of a shorter one some are seen more than once.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from mmtrain.contracts import Signal, SignalSpec, Tokens
 from mmtrain.layers import lengths, zeroed
-from mmtrain.weights import fetch, load_weights
+from mmtrain.weights import load_weights, locate
 
 
 class _Facts(NamedTuple):
@@ -48,7 +47,7 @@ class VideoNetwork(nn.Module):
 
     def __init__(self, spec: SignalSpec, architecture: str, weights: str | None) -> None:
         super().__init__()
-        from torchvision.models import get_model
+        from torchvision.models import get_model, get_model_weights
 
         facts = _NETWORKS[architecture]
         if len(spec.shape) != 3 or spec.length < 2:
@@ -69,7 +68,9 @@ class VideoNetwork(nn.Module):
         if architecture == "s3d":
             self.network.avgpool = nn.AdaptiveAvgPool3d(1)  # its own wants 7 x 7 cells, as of 224 pixels
         if weights is not None:
-            load_weights(self.network, _locate(architecture, weights, spec.name), ignore=ignore)
+            published = {entry.name: entry.value.url for entry in get_model_weights(architecture)}
+            path = locate(weights, published, f"encoder.{spec.name}.weights")
+            load_weights(self.network, path, ignore=ignore)
 
     def forward(self, signal: Signal) -> Tokens:
         """Videos [B,F,C,H,W] -> [B,1,width]."""
@@ -100,19 +101,3 @@ def s3d(spec: SignalSpec, *, weights: str | None = None) -> VideoNetwork:
 def swin3d_t(spec: SignalSpec, *, weights: str | None = None) -> VideoNetwork:
     """Video Swin Transformer, tiny, Liu et al. 2021, https://arxiv.org/abs/2106.13230."""
     return VideoNetwork(spec, "swin3d_t", weights)
-
-
-def _locate(architecture: str, weights: str, modality: str) -> Path:
-    from torchvision.models import get_model_weights
-
-    key = f"`encoder.{modality}.weights`"
-    known = {entry.name: entry.value for entry in get_model_weights(architecture)}
-    if weights in known:
-        try:
-            return fetch(known[weights].url)
-        except ValueError as error:
-            raise ValueError(f"{key} (={weights}): {error}; name a local file, or null for random weights.") from None
-    path = Path(weights)
-    if not path.is_file():
-        raise ValueError(f"{key}: no file '{weights}'; name one, {' or '.join(known)}, or null for random weights.")
-    return path

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 import torch
 
+from mmtrain import hub, weights, word_vectors
+from mmtrain.components import factory
+from mmtrain.compose import without_initial_weights
 from mmtrain.contracts import Signal, SignalSpec, Tokens
 from tests.components import STEPS, Shipped, make_signal, one_row, unregistered
 
@@ -117,3 +122,25 @@ def test_another_kind_of_modality_is_refused_in_one_line(encoder: Shipped, other
         with pytest.raises(ValueError, match=f"modality `{other.name}` is {other.kind}") as caught:
             encoder.build(other)
         assert "\n" not in str(caught.value)
+
+
+def test_without_first_weights_no_file_and_no_network_is_asked(
+    encoder: Shipped, spec: SignalSpec, monkeypatch: pytest.MonkeyPatch
+):
+    """As when a run is built again from its folder: whatever its keys name, `without_initial_weights` clears them."""
+    node = encoder.node
+    first = {name: "gone/weights.pth" for name in ("weights", "vectors") if name in node}
+    first |= {"pretrained": True} if "pretrained" in node else {}
+    cleared = without_initial_weights({"encoder": {spec.name: {**node, **first}}})["encoder"][spec.name]
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("something outside was asked for")
+
+    for place in ("fetch", "load_weights"):
+        monkeypatch.setattr(weights, place, refuse)
+    for place in ("file", "architecture"):
+        monkeypatch.setattr(hub, place, refuse)
+    monkeypatch.setattr(word_vectors, "read_vectors", refuse)
+    monkeypatch.setattr(socket, "socket", refuse)
+
+    assert list(factory(cleared, encoder.option)(spec).parameters())

@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from torchvision.models import resnet18
+from torchvision.models import mobilenet_v2, resnet18
 
 from mmtrain import weights
 from mmtrain.contracts import Signal, SignalSpec, Tokens
 from mmtrain.encoders.conv2 import Conv2
 from mmtrain.encoders.convnet import ConvNet
 from mmtrain.encoders.resnet import ResNet18
+from mmtrain.encoders.timm_image import TimmImage
+from mmtrain.encoders.torchvision_image import TorchvisionImage
+from mmtrain.encoders.vit import ViT
 from tests import tiny
 
 
@@ -155,3 +158,58 @@ def test_resnet_says_in_one_line_that_the_network_is_missing(tmp_path: Path, mon
 def test_resnet_refuses_other_than_grey_or_colour():
     with pytest.raises(ValueError, match="reads pictures of 1 or 3 channels, but modality `image` has 4"):
         ResNet18(picture(4, 32, 32))
+
+
+def test_vit_has_a_token_a_patch_and_fills_up_what_is_left():
+    """10 x 13 pixels in patches of 4 are 3 x 4; a block of 12D² + 13D, a map of 48 numbers, D a place, and a norm."""
+    spec = picture(3, 10, 13)
+    module = ViT(spec, patch=4, hidden_size=8, num_layers=1, num_heads=2)
+
+    assert look(module, spec).values.shape == (2, 12, 8)
+    assert size(module) == (12 * 64 + 13 * 8) + 8 * 49 + 12 * 8 + 16
+
+
+def test_torchvision_takes_its_weights_by_file(tmp_path: Path):
+    """The mean of the tokens is what the classifier of MobileNetV2 reads."""
+    torch.manual_seed(0)
+    theirs = mobilenet_v2().eval()
+    torch.save(theirs.state_dict(), tmp_path / "mobilenet.pth")
+    values = torch.randn(2, 3, 32, 40)
+    ours = TorchvisionImage(picture(3, 32, 40), name="mobilenet_v2", weights=str(tmp_path / "mobilenet.pth")).eval()
+    mean = ours(Signal(values, torch.ones(2, 1, dtype=torch.bool))).values.mean(dim=1)
+
+    torch.testing.assert_close(theirs.classifier(mean), theirs(values), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "width"), [("swin_t", 768), ("vit_b_16", 768), ("shufflenet_v2_x0_5", 1024), ("regnet_y_400mf", 440)]
+)
+def test_torchvision_networks_of_other_families_give_maps(name: str, width: int):
+    """Of 64 x 64 pixels 2 x 2 cells of 32 pixels, or 4 x 4 of 16."""
+    tokens = look(TorchvisionImage(picture(3, 64, 64), name=name), picture(3, 64, 64))
+
+    assert tokens.values.shape[1:] == (16 if name == "vit_b_16" else 4, width)
+
+
+def test_torchvision_refuses_what_it_has_not_and_sizes_it_cannot_take():
+    with pytest.raises(ValueError, match=r"`encoder.image.name`: no classifier 'resnet5'.* Did you mean `resnet50`"):
+        TorchvisionImage(picture(3, 64, 64), name="resnet5")
+    with pytest.raises(ValueError, match=r"alexnet cannot take pictures of 16 x 16 .*; set `reader.image.size`"):
+        TorchvisionImage(picture(3, 16, 16), name="alexnet")
+    with pytest.raises(ValueError, match="vit_b_16 reads square pictures"):
+        TorchvisionImage(picture(3, 32, 64), name="vit_b_16")
+
+
+def test_timm_leads_to_the_nearest_name():
+    pytest.importorskip("timm", reason="timm is not installed")
+    with pytest.raises(ValueError, match=r"timm has no model 'resnet1'.* Did you mean `resnet1"):
+        TimmImage(picture(3, 64, 64), name="resnet1")
+
+
+@pytest.mark.slow
+def test_timm_vit_takes_any_size_and_loses_its_class_token():
+    pytest.importorskip("timm", reason="timm is not installed")
+    spec = picture(3, 32, 64)
+
+    assert look(TimmImage(spec, name="vit_tiny_patch16_224"), spec).values.shape == (2, 2 * 4, 192)

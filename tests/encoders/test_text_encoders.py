@@ -11,7 +11,8 @@ from torch import nn
 from mmtrain.contracts import Signal, SignalSpec
 from mmtrain.encoders.bag_of_words import BagOfWords
 from mmtrain.encoders.embedding_lstm_dense import EmbeddingLSTMDense
-from mmtrain.encoders.lstm import LSTMEncoder
+from mmtrain.encoders.lstm import GRUEncoder, LSTMEncoder
+from mmtrain.encoders.text_cnn import TextCNN
 from mmtrain.encoders.transformer import TextTransformer
 from mmtrain.layers import sinusoids
 
@@ -126,7 +127,7 @@ def test_embedding_lstm_dense_has_the_parameters_of_its_formula():
 
 def test_embedding_lstm_dense_keeps_the_state_after_the_last_real_word():
     module = EmbeddingLSTMDense(TEXT).eval()
-    states, _ = module.lstm(module.embedding(torch.tensor([[2, 3]])))
+    states, _ = module.layers(module.embedding(torch.tensor([[2, 3]])))
     tokens = module(words([2, 3, 0, 0], [2, 3, 4, 5]))
 
     torch.testing.assert_close(tokens.values[0], module.dense(states[:, 1]))
@@ -142,3 +143,30 @@ def test_bag_of_words_is_blind_to_order_and_not_to_words():
 
     torch.testing.assert_close(values[0], values[1])
     assert not torch.allclose(values[0], values[2])
+
+
+def test_gru_has_three_quarters_of_the_parameters_of_an_lstm():
+    """A GRU layer has 3 (input + hidden + 2) hidden."""
+    module = GRUEncoder(TEXT, hidden_size=5, num_layers=2, embedding_size=3)
+
+    assert size(module) == 6 * 3 + 3 * (3 + 5 + 2) * 5 + 3 * (5 + 5 + 2) * 5
+
+
+def test_text_cnn_finds_a_phrase_wherever_it_stands():
+    """One filter of two words that answers w(cat) + 2 w(sat): 1 + 2 * 10 at "cat sat", less at any other place."""
+    module = TextCNN(TEXT, widths=[2], num_filters=1, embedding_size=1).eval()
+    with torch.no_grad():
+        module.embedding.weight.copy_(torch.tensor([[99.0], [0], [0], [1], [10], [0]]))
+        module.filters[0].weight.copy_(torch.tensor([[[1.0, 2.0]]]))
+        module.filters[0].bias.zero_()
+
+    tokens = module(words([2, 3, 4, 5], [3, 4, 0, 0], [4, 0, 0, 0]))
+
+    assert tokens.values.flatten().tolist() == [21.0, 21.0, 20.0]
+    assert size(TextCNN(TEXT, widths=[3, 4], num_filters=5, embedding_size=2)) == 6 * 2 + 5 * (3 * 2 + 1 + 4 * 2 + 1)
+
+
+def test_text_cnn_starts_from_word_vectors(tmp_path: Path):
+    (tmp_path / "vectors.txt").write_text("cat 1.0 2.0\n", encoding="utf-8")
+
+    assert TextCNN(TEXT, embedding_size=2, vectors=str(tmp_path / "vectors.txt")).embedding.weight[3].tolist() == [1, 2]
