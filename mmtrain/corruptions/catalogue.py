@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
-from mmtrain.corruptions import audio, image, numbers, text, video
+from mmtrain.corruptions import audio, image, text, values, video
 
 OfText = Callable[[str, float, int], str]
 OfValues = Callable[[Tensor, float, int], Tensor]
@@ -30,8 +30,8 @@ VALUES: Mapping[str, Mapping[str, OfValues]] = {
     "image": _PICTURES,
     "audio": {"noise": audio.noise, "dropout": audio.dropout, "clipping": audio.clipping, "shift": audio.shift},
     "video": {**_PICTURES, "drop": video.drop, "freeze": video.freeze, "shift": video.shift},
-    "features": {"noise": numbers.noise, "dropout": numbers.dropout},
-    "tabular": {"blank": numbers.blank},
+    "features": {"noise": values.noise, "dropout": values.dropout},
+    "tabular": {"blank": values.blank},
 }
 """Corruptions of what a reader has decoded, by kind."""
 
