@@ -9,6 +9,7 @@ from typing import NamedTuple
 Points = Sequence[tuple[float, float]]
 """x and y of each measurement, by x."""
 
+COLOURS = ("#1f5fa8", "#b4500f", "#1b7a3d", "#7a3d9a", "#8a6d00", "#595959")  # of series, in their order
 WIDTH, HEIGHT = 360, 220  # units of the viewBox; a phone shows them at about one pixel each, so that text stays legible
 LEFT, RIGHT, TOP, BOTTOM = 44, 8, 8, 34  # margins, for the labels
 _DOT_LEFT, _NAME, _LINE, _GAP = 8, 14, 11, 5  # of a chart of dots: its margin, and heights of what stands in it
@@ -41,13 +42,16 @@ class Chart(NamedTuple):
     level: float | None  # y of a horizontal line
 
 
-def line_chart(series: Mapping[str, Points], *, mark: float | None = None, level: float | None = None) -> Chart | None:
+def line_chart(
+    series: Mapping[str, Points], *, mark: float | None = None, level: float | None = None, whole: bool = True
+) -> Chart | None:
     """Curves over one x axis.
 
     Args:
         series: The points of each curve by name; a curve without points is left out.
         mark: An x to mark by a vertical line.
         level: A y to mark by a horizontal line.
+        whole: The x are whole numbers.
 
     Returns:
         None where there is no point at all.
@@ -56,7 +60,7 @@ def line_chart(series: Mapping[str, Points], *, mark: float | None = None, level
     if not thin:
         return None
     marks_x, marks_y = [x for x in [mark] if x is not None], [y for y in [level] if y is not None]
-    x_values = ticks([*(x for points in thin.values() for x, _ in points), *marks_x], whole=True)
+    x_values = ticks([*(x for points in thin.values() for x, _ in points), *marks_x], whole=whole)
     y_values = ticks([*(y for points in thin.values() for _, y in points), *marks_y])
 
     def place_x(x: float) -> float:
@@ -72,7 +76,7 @@ def line_chart(series: Mapping[str, Points], *, mark: float | None = None, level
         lines.append(Line(name, path, placed if len(placed) <= _MOST_DOTS else []))
     return Chart(
         lines,
-        [Tick(place_x(x), f"{x:,.0f}") for x in x_values],
+        [Tick(place_x(x), f"{x:,.0f}" if whole else f"{x:.6g}") for x in x_values],
         [Tick(place_y(y), f"{y:.6g}") for y in y_values],
         None if mark is None else place_x(mark),
         None if level is None else place_y(level),

@@ -32,6 +32,7 @@ VERBS = {
     },
     "study": {
         "study": "train a grid with several seeds, say what is noise: study ablation fusion=concat,sum",
+        "robustness": "missing and bad modalities, and what each contributes, without training: robustness last",
     },
     "look": {
         "cache": "decoded samples that are kept, with sizes and ages; cache clear removes them",

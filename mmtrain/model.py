@@ -69,15 +69,16 @@ class MultimodalModel(nn.Module):
 
     def forward(self, batch: Batch, *, whole: bool = False) -> Outputs | Answers:
         """Returns the outputs of the task; where `whole`, all that `answers` does."""
-        return self.answers(batch) if whole else self._answer(self.fuse(batch), batch)
+        return self.answers(batch) if whole else self.read(self.fuse(batch), batch)
 
     def answers(self, batch: Batch) -> Answers:
         """Returns the outputs of the joint head and of those of the modalities, and what they have read."""
         fused = self.fuse(batch)
         alone = {name: head(fused._replace(pooled=fused.by_modality[name])) for name, head in self.unimodal.items()}
-        return Answers(self._answer(fused, batch), alone, fused)
+        return Answers(self.read(fused, batch), alone, fused)
 
-    def _answer(self, fused: Fused, batch: Batch) -> Outputs:
+    def read(self, fused: Fused, batch: Batch) -> Outputs:
+        """Returns what the joint head makes of it; a head that reads targets gets those of the batch."""
         given = (batch.targets,) if getattr(self.head, "reads_targets", False) else ()
         outputs: Outputs = self.head(fused, *given)
         return outputs
@@ -104,7 +105,11 @@ class MultimodalModel(nn.Module):
 
     def fuse(self, batch: Batch) -> Fused:
         """Returns what the head reads: the fused vector, and all tokens."""
-        fused: Fused = self.fusion(self.encode(batch))
+        return self.join(self.encode(batch))
+
+    def join(self, tokens: Mapping[str, Tokens]) -> Fused:
+        """Returns what the fusion makes of the tokens of every modality."""
+        fused: Fused = self.fusion(tokens)
         return fused
 
     def token_count(self, name: str, signal: Signal) -> int:
@@ -119,11 +124,18 @@ class MultimodalModel(nn.Module):
 
     def encode(self, batch: Batch) -> dict[str, Tokens]:
         """Returns the tokens of every modality: values [B,L,width], zero where the mask is False."""
-        tokens = {name: self._encode(name, batch.signals[name], batch.rows[name]) for name in self.modalities}
-        if self.null_tokens is not None:
-            for name, null in zip(self.modalities, self.null_tokens, strict=True):
-                tokens[name] = _with_null(tokens[name], null)
-        return tokens
+        return self.filled({name: self.encode_one(name, batch) for name in self.modalities})
+
+    def encode_one(self, name: str, batch: Batch) -> Tokens:
+        """Returns the tokens of one modality, none where a row lacks it."""
+        return self._encode(name, batch.signals[name], batch.rows[name])
+
+    def filled(self, tokens: dict[str, Tokens]) -> dict[str, Tokens]:
+        """Returns the tokens with a null token in place of an absent modality, where the model has learned such."""
+        if self.null_tokens is None:
+            return tokens
+        nulls = zip(self.modalities, self.null_tokens, strict=True)
+        return {name: _with_null(tokens[name], null) for name, null in nulls}
 
     def _encode(self, name: str, signal: Signal, rows: Tensor | None) -> Tokens:
         if not self.training:

@@ -70,7 +70,7 @@ LAYERS = (
         "tuning",
         "waveforms",
     },
-    {"data", "encoders", "fusion", "tasks", "techniques"},
+    {"corruptions", "data", "encoders", "fusion", "tasks", "techniques"},
     {"components", "compose", "drawing", "evaluation", "model", "page", "state", "survey", "task_tree"},
     {"build", "checkpoint", "datapage", "objective", "run", "validate"},
     {"check", "jobs", "strategies", "telling"},
@@ -78,7 +78,7 @@ LAYERS = (
     {"imbalance", "rehearsal"},
     {"training"},
     {"trained"},
-    {"study"},
+    {"robustness", "study"},
     {"api", "commands"},
     {"cli"},
     {"__init__", "__main__"},
@@ -91,7 +91,7 @@ MODULES = {
 }
 """Syntax tree by name: `loop`, `data.text`, `encoders.__init__`."""
 
-FREE_INSIDE = {"data", "study"}
+FREE_INSIDE = {"corruptions", "data", "robustness", "study"}
 """Folders whose modules may import each other, though not in circles."""
 
 HYDRA = {"check", "cli", "components", "compose", "jobs"}

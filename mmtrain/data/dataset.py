@@ -9,7 +9,7 @@ from typing import Literal
 from torch import Tensor
 
 from mmtrain import seeding
-from mmtrain.contracts import DataSpec, Draw
+from mmtrain.contracts import Cell, DataSpec, Draw
 from mmtrain.data.collate import Sample
 from mmtrain.data.fitting import (
     AugmentFactory,
@@ -218,13 +218,17 @@ class Data:
         if not self._present(row, name):
             return None
         try:
-            cell = self.source.cell(row, name)
+            cell = self.cell(row, name)
             if cell is None:
                 return None
             decode = self.readers[name].decode
             return self.stores[name].decoded(cell, decode) if name in self.stores else decode(cell)
         except (ValueError, OSError) as error:
             raise DataError(f"{self.source.place(row, name)}: {error}") from None
+
+    def cell(self, row: int, name: str) -> Cell | None:
+        """What `decode` decodes."""
+        return self.source.cell(row, name)
 
     def _present(self, row: int, name: str) -> bool:
         return name in self.source.kinds and self.source.present(row, name)

@@ -14,8 +14,6 @@ from mmtrain.study.cells import words
 from mmtrain.study.question import Question
 from mmtrain.study.results import Table
 
-COLOURS = ("#1f5fa8", "#b4500f", "#1b7a3d", "#7a3d9a", "#8a6d00", "#595959")
-
 
 def write(question: Question, table: Table, reasons: Mapping[str, str]) -> None:
     """Writes both into the study's folder.
@@ -30,7 +28,7 @@ def write(question: Question, table: Table, reasons: Mapping[str, str]) -> None:
     drawing = {
         "chart": charts.dot_chart(groups),
         "box": charts,
-        "colours": COLOURS,
+        "colours": charts.COLOURS,
         "metric": f"{table.split} {table.metric}",
     }
     write_text(question.folder / "plot.svg", render("study/plot.svg", **drawing))
