@@ -32,6 +32,7 @@ VERBS = {
     },
     "study": {
         "study": "train a grid with several seeds, say what is noise: study ablation fusion=concat,sum",
+        "reproduce": "train a run again from its folder, tell whether it comes out the same: reproduce last",
     },
     "look": {
         "cache": "decoded samples that are kept, with sizes and ages; cache clear removes them",
@@ -140,9 +141,9 @@ def _train(arguments: list[str]) -> int:
 
 
 def _one_job(config: dict[str, object], arguments: list[str]) -> Path:
-    from mmtrain import training
+    from mmtrain import training, trials
 
-    return training.start(config, arguments)
+    return training.start(config, arguments, validated=trials.reporter())
 
 
 def _flags(arguments: list[str]) -> Namespace:

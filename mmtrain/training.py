@@ -7,11 +7,12 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from mmtrain import checkpoint, imbalance, page, paths, patterns
+from mmtrain import checkpoint, contents, imbalance, page, paths, patterns
 from mmtrain.build import Parts, build, build_optimizer, build_plan, build_schedule
 from mmtrain.components import Config, settings_of
 from mmtrain.compose import without_initial_weights
@@ -29,8 +30,8 @@ from mmtrain.peers import Peers, joined
 from mmtrain.protocols import Calibrated, DataSource
 from mmtrain.record import Recorder, read_rows, write_table
 from mmtrain.report import Meter, ceiling_lines, data_summary, model_summary, say
-from mmtrain.run import Run, Tested
-from mmtrain.runfolder import environment, opened, split_lines, write_config, write_json, write_text
+from mmtrain.run import Run, Tested, Validated
+from mmtrain.runfolder import environment, opened, write_config, write_json, write_text
 from mmtrain.seeding import key
 from mmtrain.settings import RunSettings
 from mmtrain.state import TrainState, load_weights, restore_calibration
@@ -38,7 +39,12 @@ from mmtrain.telling import write_evaluation, write_patterns
 
 
 def start(
-    config: Config, arguments: Sequence[str] = (), *, source: DataSource | None = None, tested: Tested | None = None
+    config: Config,
+    arguments: Sequence[str] = (),
+    *,
+    source: DataSource | None = None,
+    tested: Tested | None = None,
+    validated: Validated | None = None,
 ) -> Path:
     """Trains the model that a checked config describes and returns the run's folder.
 
@@ -47,6 +53,7 @@ def start(
         arguments: The command line, kept in `command.txt`.
         source: The rows that `dataset` describes, where they are made already.
         tested: Called with what the best weights say of the test rows.
+        validated: Called after each validation.
     """
     settings = settings_of(config)
     with _process(settings) as (compute, peers, stop):
@@ -62,8 +69,9 @@ def start(
             parts = build(config, source=source)
             if peers.first:
                 save_spec(folder, parts.data.spec)
-                write_text(folder / "splits.jsonl", split_lines(parts.data.source))
+                write_text(folder / contents.FILE, "".join(contents.lines(parts.data.source)))
             run = prepare(parts, folder, compute, peers, stop, resumed=False)
+            run.validated = validated
             if peers.first:
                 paths.remember(folder, Path(settings.output_dir))
             _train(run, tested, resumed=False)
@@ -81,7 +89,7 @@ def resume(folder: Path, config: Config, *, source: DataSource | None = None, te
     settings = settings_of(config)
     with _process(settings) as (compute, peers, stop), opened(folder, peers, settings.trainer.batch_size):
         torch.manual_seed(key(settings.seed, "weights"))
-        parts = build(without_initial_weights(config), load_spec(folder), source)
+        parts = replace(build(without_initial_weights(config), load_spec(folder), source), config=config)
         if peers.first:
             for name in checkpoint.clean(folder / "checkpoints"):
                 say(f"removed {name}, left by a save that was killed")
@@ -136,7 +144,7 @@ def prepare(parts: Parts, folder: Path, compute: Compute, peers: Peers, stop: St
         torch.amp.GradScaler(compute.device.type) if compute.precision == "fp16" else None,
         calibrated=parts.task if isinstance(parts.task, Calibrated) else None,
     )
-    facts = {**environment(compute, peers), "data": source.fingerprint(), "total_steps": total}
+    facts = {**environment(compute, peers), "data": source.fingerprint(), "total_steps": total, "config": parts.config}
     saved_step = -1
     if resumed:
         saved_step = _restore(state, folder, facts, settings, peers)
@@ -243,7 +251,9 @@ def _finish(run: Run, tested: Tested | None) -> None:
     )
     if tested is not None:
         tested(run, split, results)
-    run.recorder.write("end", progress.step, best_step=best)
+    run.recorder.write(
+        "end", progress.step, best_step=best, metric=run.task.metric, higher_is_better=run.task.higher_is_better
+    )
     used = "+".join(sorted(run.data.spec.signals, key=list(run.data.source.kinds).index))
     if used in run.data.spec.ceilings and split == "test":
         say(ceiling_lines(run.data.spec.ceilings, used, metrics[run.task.metric]))

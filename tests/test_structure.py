@@ -56,6 +56,7 @@ LAYERS = (
         "column_vectors",
         "decoder",
         "mixture",
+        "contents",
         "nonfinite",
         "patterns",
         "runfolder",
@@ -63,12 +64,13 @@ LAYERS = (
         "specaugment",
         "spectrogram",
         "temporal",
+        "trials",
         "trust",
     },
     {"data", "encoders", "fusion", "tasks", "techniques"},
-    {"components", "compose", "drawing", "evaluation", "model", "page", "state", "survey", "task_tree"},
-    {"build", "checkpoint", "datapage", "objective", "run", "validate"},
-    {"check", "jobs", "strategies", "telling"},
+    {"components", "compose", "drawing", "evaluation", "model", "state", "survey", "task_tree"},
+    {"build", "checkpoint", "objective", "page", "run", "sweeper", "validate"},
+    {"check", "datapage", "jobs", "reproduction", "strategies", "telling"},
     {"loop"},
     {"imbalance", "rehearsal"},
     {"training"},
@@ -89,7 +91,7 @@ MODULES = {
 FREE_INSIDE = {"data", "study"}
 """Folders whose modules may import each other, though not in circles."""
 
-HYDRA = {"check", "cli", "components", "compose", "jobs"}
+HYDRA = {"check", "cli", "components", "compose", "jobs", "sweeper"}
 """Where objects of Hydra and OmegaConf live; what leaves these modules is plain."""
 
 CATCHES_ALL = {"cli": 1, "data.subwords": 1, "jobs": 1, "signatures": 1, "study.cell_run": 1}
