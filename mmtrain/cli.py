@@ -35,6 +35,7 @@ VERBS = {
         "reproduce": "train a run again from its folder, tell whether it comes out the same: reproduce last",
     },
     "look": {
+        "report": "make the page of a run anew, or compare two: report last",
         "cache": "decoded samples that are kept, with sizes and ages; cache clear removes them",
     },
 }

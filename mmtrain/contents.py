@@ -57,6 +57,12 @@ def lines(source: DataSource) -> Iterator[str]:
             yield json.dumps({"id": source.ids[row], "split": split, "cells": cells}, ensure_ascii=False) + "\n"
 
 
+def write(folder: Path, source: DataSource) -> None:
+    """Writes splits.jsonl."""
+    with (folder / FILE).open("w", encoding="utf-8") as file:
+        file.writelines(lines(source))
+
+
 def read(folder: Path) -> dict[str, Noted]:
     """The rows of a run as it has noted them, by id.
 

@@ -119,7 +119,7 @@ def _record(folder: Path) -> _Record:
     facts = last.facts if last is not None else {}
     config = facts.get("config")
     measured: dict[tuple[object, ...], Mapping[str, object]] = {
-        (row["step"], row["kind"], row.get("split", ""), row.get("head", "")): {
+        (row["step"], row["kind"], row.get("split", ""), str(row.get("head", row.get("present", "")))): {
             name: value for name, value in row.items() if name not in _CLOCK
         }
         for row in read_rows(folder)

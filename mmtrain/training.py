@@ -69,7 +69,7 @@ def start(
             parts = build(config, source=source)
             if peers.first:
                 save_spec(folder, parts.data.spec)
-                write_text(folder / contents.FILE, "".join(contents.lines(parts.data.source)))
+                contents.write(folder, parts.data.source)
             run = prepare(parts, folder, compute, peers, stop, resumed=False)
             run.validated = validated
             if peers.first:
@@ -257,5 +257,4 @@ def _finish(run: Run, tested: Tested | None) -> None:
     used = "+".join(sorted(run.data.spec.signals, key=list(run.data.source.kinds).index))
     if used in run.data.spec.ceilings and split == "test":
         say(ceiling_lines(run.data.spec.ceilings, used, metrics[run.task.metric]))
-    say(f"report: {run.folder / 'report.html'}")
-    say(f"done: {run.folder}")
+    say(f"report: {run.folder / 'report.html'}\ndone: {run.folder}")
