@@ -30,6 +30,10 @@ def faults(overrides: Sequence[str], config_dir: Path | None = None, *, multirun
         config_dir: The user's own folder of options.
         multirun: Whether a value may be several, as for `-m`; then each of them is looked at.
     """
+    if multirun:
+        from mmtrain import sweeper
+
+        sweeper.register()
     line = _CommandLine(config_dir, multirun)
     for text in compose.rewrite(overrides, config_dir):
         line.read(text)

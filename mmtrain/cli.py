@@ -33,8 +33,10 @@ VERBS = {
     "study": {
         "study": "train a grid with several seeds, say what is noise: study ablation fusion=concat,sum",
         "robustness": "missing and bad modalities, and what each contributes, without training: robustness last",
+        "reproduce": "train a run again from its folder, tell whether it comes out the same: reproduce last",
     },
     "look": {
+        "report": "make the page of a run anew, or compare two: report last",
         "cache": "decoded samples that are kept, with sizes and ages; cache clear removes them",
     },
 }
@@ -141,9 +143,9 @@ def _train(arguments: list[str]) -> int:
 
 
 def _one_job(config: dict[str, object], arguments: list[str]) -> Path:
-    from mmtrain import training
+    from mmtrain import training, trials
 
-    return training.start(config, arguments)
+    return training.start(config, arguments, validated=trials.reporter())
 
 
 def _flags(arguments: list[str]) -> Namespace:

@@ -8,6 +8,8 @@
     ├── CheckpointError     6  no checkpoint that verifies, or one that does not fit the run
     ├── DiskError           7  a folder that cannot be written, a full disk
     ├── PeerError           8  another process of a distributed run has died
+    ├── NotReproduced       9  a run, trained again, has given another result
+    ├── Pruned              0  a trial of a sweep that was not worth its time
     ├── CellsFailed         that of the first cell of a study that failed; the others went on
     └── Stopped       130/143  SIGINT / SIGTERM, after a good save
 
@@ -63,6 +65,18 @@ class PeerError(MmtrainError):
     """Another process of the same run has ended, or waits no longer."""
 
     code = 8
+
+
+class NotReproduced(MmtrainError):  # noqa: N818  no fault of the command
+    """A run was trained again and the result is another one; the message names what explains it."""
+
+    code = 9
+
+
+class Pruned(MmtrainError):  # noqa: N818  a trial has ended early, as it should
+    """A trial of a sweep scores less than the earlier ones did by that step."""
+
+    code = 0
 
 
 class CellsFailed(MmtrainError):  # noqa: N818  says what has failed

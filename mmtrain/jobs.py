@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmtrain import paths
-from mmtrain.errors import MmtrainError, Stopped
+from mmtrain.errors import MmtrainError, Pruned, Stopped
 from mmtrain.report import complain, say, table
+from mmtrain.trials import Job
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -47,10 +48,19 @@ class Ended:
     code: int  # -1: not started, since the user stopped the sweep
     folder: str = ""
     metric: str = ""
+    pruned: bool = False
 
     def row(self, common: set[str]) -> list[str]:
         """Its line in the table of a sweep, less the overrides that all jobs have."""
-        status = "done" if self.code == 0 else f"failed ({self.code})" if self.code > 0 else "not started"
+        status = (
+            "pruned"
+            if self.pruned
+            else "done"
+            if self.code == 0
+            else f"failed ({self.code})"
+            if self.code > 0
+            else "not started"
+        )
         return [" ".join(o for o in self.overrides if o not in common) or "all", status, self.metric, self.folder]
 
 
@@ -76,6 +86,10 @@ class Jobs:
 
         from mmtrain.compose import ROOT, VERSION_BASE
 
+        if self.multirun:
+            from mmtrain import sweeper
+
+            sweeper.register()
         entry = hydra.main(version_base=VERSION_BASE, config_path=str(paths.config_dir()), config_name=ROOT)
         typed, sys.argv = sys.argv, [sys.argv[0], *arguments]  # hydra.main reads nothing else
         try:
@@ -90,15 +104,19 @@ class Jobs:
             say("\n" + table([["job", "status", "metric", "folder"], *(job.row(common) for job in self.ended)]))
         return next((job.code for job in self.ended if job.code > 0), 0)
 
-    def _job(self, node: DictConfig) -> None:
+    def _job(self, node: DictConfig) -> Job:
+        """One job, as Hydra calls for it; a sweeper gets to see what it returns."""
+        self.ended.append(self._run(node))
+        return Job(self.ended[-1].folder, self.ended[-1].code, self.ended[-1].pruned)
+
+    def _run(self, node: DictConfig) -> Ended:
         from hydra.core.hydra_config import HydraConfig
 
         from mmtrain import compose, validate
 
         overrides, line = tuple(HydraConfig.get().overrides.task), self.arguments
         if self.stopped:
-            self.ended.append(Ended(overrides, -1))
-            return
+            return Ended(overrides, -1)
         if self.multirun:
             line = [*overrides, *([f"--config-dir={self.config_dir}"] if self.config_dir else [])]
             say(f"\njob {len(self.ended) + 1}: {' '.join(overrides)}")
@@ -107,15 +125,17 @@ class Jobs:
             if self.multirun:
                 validate.refuse(config, self.config_dir)
             folder = self.train(config, line)
+        except Pruned as error:
+            say(str(error))
+            return Ended(overrides, 0, pruned=True)
         except (Exception, KeyboardInterrupt) as error:  # however it breaks, it must not end the others
             if os.getpid() != self._process:
                 raise  # a launcher's own process: only an exception tells the one that counts
             code, text = explain(error)
             complain(text)
-            self.ended.append(Ended(overrides, code))
             self.stopped = isinstance(error, KeyboardInterrupt | Stopped)
-        else:
-            self.ended.append(Ended(overrides, 0, folder=str(folder), metric=_headline(config, folder)))
+            return Ended(overrides, code)
+        return Ended(overrides, 0, folder=str(folder), metric=_headline(config, folder))
 
 
 def _printable(text: str) -> str:

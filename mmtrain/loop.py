@@ -160,6 +160,8 @@ def validate(run: Run) -> None:
         progress.stale += 1
     progress.evaluated = progress.step
     write_evaluation(run, "val", results, metrics)
+    if run.validated is not None:
+        run.validated(progress.step, value if run.task.higher_is_better else -value)
 
 
 def score(run: Run, split: str, *, poll: bool = False, model: nn.Module | None = None) -> Results:

@@ -1,7 +1,8 @@
 """The page of a run, `report.html`: one file to read, print or send, which needs nothing but a browser.
 
 All numbers come from `metrics.jsonl` and from what is handed in; all text passes through Jinja's escaping, since names
-of classes and modalities come from data that anybody may have made. No script, no request: its own policy forbids both.
+of classes and modalities come from data that anybody may have made. No script, no request: its own policy
+forbids both, and allows the pictures and sounds that are in it.
 """
 
 from __future__ import annotations
@@ -12,18 +13,15 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from mmtrain import charts
+from mmtrain import breakdown, charts
 from mmtrain.charts import Chart, Points
 from mmtrain.contracts import Results
 from mmtrain.data.dataset import Data
+from mmtrain.exhibits import exhibits
 from mmtrain.offers import Curved
 from mmtrain.patterns import Pattern
-from mmtrain.protocols import Confusable, Task
+from mmtrain.protocols import Task
 from mmtrain.record import read_rows
-
-MOST_CLASSES = 30
-"""Of a full confusion matrix; beyond, the most frequent mistakes are listed."""
-MOST_MISTAKES = 20
 
 Row = Mapping[str, object]
 
@@ -36,23 +34,6 @@ class Score(NamedTuple):
     final_error: float | None
     best: float | None
     best_error: float | None
-
-
-class Mistake(NamedTuple):
-    """How often one class was taken for another."""
-
-    true: str
-    predicted: str
-    rows: int
-    share: float  # of the rows of the true class
-
-
-class Confusion(NamedTuple):
-    """Counts of true (row) against predicted (column) class; `mistakes` in their place where there are many classes."""
-
-    classes: Sequence[str]
-    counts: Sequence[Sequence[int]]
-    mistakes: Sequence[Mistake]
 
 
 def write(
@@ -106,13 +87,17 @@ def write(
         origin=data.source.split_origin,
         notes=[*data.source.notes, *data.notes],
         targets=[data.spec.targets[name] for name in task.targets],
-        most_classes=MOST_CLASSES,
+        most_classes=breakdown.MOST_CLASSES,
         scores=_scores(final, _at(evaluations, best_step)),
         charts=_charts(rows, task.metric, best_step, ceilings.get(used) if task.metric == "accuracy" else None),
         curves=_curves(task, results),
         box=charts,
         patterns=patterns,
-        confusion=_confusion(task, results),
+        confusion=breakdown.confusion(task, results),
+        classes=breakdown.classes(task, results),
+        bins=breakdown.bins(task, results),
+        exhibits=exhibits(data, task, results),
+        config=_text(folder / "config.yaml").strip(),
         parameters=parameters,
         environment=_environment(folder),
     )
@@ -138,7 +123,8 @@ def render(template: str, **values: object) -> str:
 
 
 def _scores(final: Row, best: Row) -> list[Score]:
-    names = [name for name in final if name not in ("kind", "step", "split", "rows") and not name.endswith("_se")]
+    left_out = ("kind", "step", "split", "rows", "checkpoint")
+    names = [name for name in final if name not in left_out and not name.endswith("_se")]
 
     def both(name: str) -> list[float | None]:
         return [_number(row.get(key)) for row in (final, best) for key in (name, f"{name}_se")]
@@ -165,21 +151,6 @@ def _curves(task: Task, results: Results) -> dict[str, Chart]:
 def _points(rows: Sequence[Row], name: str) -> Points:
     found = [(_number(row["step"]), _number(row.get(name))) for row in rows]
     return [(step, value) for step, value in found if step is not None and value is not None]
-
-
-def _confusion(task: Task, results: Results) -> Confusion | None:
-    if not isinstance(task, Confusable):
-        return None
-    counts, names = task.confusion(results), task.classes
-    if len(names) <= MOST_CLASSES:
-        return Confusion(names, counts, [])
-    mistakes = [
-        Mistake(names[true], names[predicted], count, count / sum(row))
-        for true, row in enumerate(counts)
-        for predicted, count in enumerate(row)
-        if count and true != predicted
-    ]
-    return Confusion(names, [], sorted(mistakes, key=lambda mistake: -mistake.rows)[:MOST_MISTAKES])
 
 
 def _at(evaluations: Sequence[Row], step: int) -> Row:

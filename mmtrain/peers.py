@@ -125,3 +125,8 @@ def joined(device: torch.device | None = None) -> Iterator[Peers]:
 def _is_lost_connection(error: RuntimeError) -> bool:
     words = ("gloo", "Connection closed", "connectFullMesh", "NCCL", "Timed out", "reset by peer", "Broken pipe")
     return any(word in str(error) for word in words)
+
+
+def local_processes() -> int:
+    """Processes of this run on this machine, as torchrun says."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

@@ -20,6 +20,9 @@ from mmtrain.report import Meter
 from mmtrain.settings import RunSettings
 from mmtrain.state import Plain, TrainState
 
+Validated = Callable[[int, float], None]
+"""Takes the step and the score of each validation, more being better; may raise to end the run."""
+
 
 @dataclass
 class Run:
@@ -42,6 +45,7 @@ class Run:
     facts: Plain = field(default_factory=dict)
     recorder: Recorder | None = None  # of the first process, while it trains
     saved_step: int = -1
+    validated: Validated | None = None
     skipped: dict[str, str] = field(default_factory=dict)  # training rows that could not be read: the reason by id
 
     @property

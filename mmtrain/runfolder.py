@@ -17,7 +17,6 @@ import yaml
 from mmtrain.device import Compute
 from mmtrain.errors import DiskError, MmtrainError, OutOfMemoryError, PeerError
 from mmtrain.peers import Peers
-from mmtrain.protocols import DataSource
 from mmtrain.report import logged
 from mmtrain.runlock import locked
 
@@ -107,13 +106,3 @@ def write_config(folder: Path, config: Mapping[str, object]) -> None:
     temporary = folder / "config.yaml.tmp"
     write_text(temporary, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
     temporary.replace(folder / "config.yaml")
-
-
-def split_lines(source: DataSource) -> str:
-    """The content of splits.jsonl: a line a row, its id and its split."""
-    lines = (
-        json.dumps({"id": source.ids[row], "split": split}, ensure_ascii=False)
-        for split, rows in source.splits.items()
-        for row in rows
-    )
-    return "".join(line + "\n" for line in lines)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from mmtrain import checkpoint, imbalance, page, paths, patterns
+from mmtrain import checkpoint, contents, imbalance, page, paths, patterns
 from mmtrain.build import Parts, build, build_optimizer, build_plan, build_schedule
 from mmtrain.components import Config, settings_of
 from mmtrain.compose import without_initial_weights
@@ -26,12 +26,12 @@ from mmtrain.interrupt import StopFlag, watched
 from mmtrain.loop import finished, fit, score
 from mmtrain.model import parameter_counts
 from mmtrain.optim import MovingAverage
-from mmtrain.peers import Peers, joined
+from mmtrain.peers import Peers, joined, local_processes
 from mmtrain.protocols import Calibrated, DataSource
 from mmtrain.record import Recorder, read_rows, write_table
 from mmtrain.report import Meter, ceiling_lines, data_summary, model_summary, say
-from mmtrain.run import Run, Tested
-from mmtrain.runfolder import environment, opened, split_lines, write_config, write_json, write_text
+from mmtrain.run import Run, Tested, Validated
+from mmtrain.runfolder import environment, opened, write_config, write_json, write_text
 from mmtrain.seeding import key
 from mmtrain.settings import RunSettings
 from mmtrain.state import TrainState, load_weights, restore_calibration
@@ -39,7 +39,12 @@ from mmtrain.telling import write_evaluation, write_patterns
 
 
 def start(
-    config: Config, arguments: Sequence[str] = (), *, source: DataSource | None = None, tested: Tested | None = None
+    config: Config,
+    arguments: Sequence[str] = (),
+    *,
+    source: DataSource | None = None,
+    tested: Tested | None = None,
+    validated: Validated | None = None,
 ) -> Path:
     """Trains the model that a checked config describes and returns the run's folder.
 
@@ -48,6 +53,7 @@ def start(
         arguments: The command line, kept in `command.txt`.
         source: The rows that `dataset` describes, where they are made already.
         tested: Called with what the best weights say of the test rows.
+        validated: Called after each validation.
     """
     settings = settings_of(config)
     with _process(settings) as (compute, peers, stop):
@@ -64,8 +70,9 @@ def start(
             if peers.first:
                 save_spec(folder, parts.data.spec)
                 write_config(folder, settled(config, parts.data.spec))
-                write_text(folder / "splits.jsonl", split_lines(parts.data.source))
+                contents.write(folder, parts.data.source)
             run = prepare(parts, folder, compute, peers, stop, resumed=False)
+            run.validated = validated
             if peers.first:
                 paths.remember(folder, Path(settings.output_dir))
             _train(run, tested, resumed=False)
@@ -83,7 +90,7 @@ def resume(folder: Path, config: Config, *, source: DataSource | None = None, te
     settings = settings_of(config)
     with _process(settings) as (compute, peers, stop), opened(folder, peers, settings.trainer.batch_size):
         torch.manual_seed(key(settings.seed, "weights"))
-        parts = build(without_initial_weights(config), load_spec(folder), source)
+        parts = replace(build(without_initial_weights(config), load_spec(folder), source), config=config)
         if peers.first:
             for name in checkpoint.clean(folder / "checkpoints"):
                 say(f"removed {name}, left by a save that was killed")
@@ -114,11 +121,6 @@ def _process(settings: RunSettings) -> Iterator[tuple[Compute, Peers, StopFlag]]
         yield compute, peers, stop
 
 
-def local_processes() -> int:
-    """Processes of this run on this machine, as torchrun says."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-
-
 def prepare(parts: Parts, folder: Path, compute: Compute, peers: Peers, stop: StopFlag, *, resumed: bool) -> Run:
     """Everything that training needs, made from what was built, and from the newest checkpoint where it is resumed."""
     settings, source = parts.settings, parts.data.source
@@ -138,7 +140,7 @@ def prepare(parts: Parts, folder: Path, compute: Compute, peers: Peers, stop: St
         torch.amp.GradScaler(compute.device.type) if compute.precision == "fp16" else None,
         calibrated=parts.task if isinstance(parts.task, Calibrated) else None,
     )
-    facts = {**environment(compute, peers), "data": source.fingerprint(), "total_steps": total}
+    facts = {**environment(compute, peers), "data": source.fingerprint(), "total_steps": total, "config": parts.config}
     saved_step = -1
     if resumed:
         saved_step = _restore(state, folder, facts, settings, peers)
@@ -247,9 +249,10 @@ def _finish(run: Run, tested: Tested | None) -> None:
     )
     if tested is not None:
         tested(run, split, results)
-    run.recorder.write("end", progress.step, best_step=best)
+    run.recorder.write(
+        "end", progress.step, best_step=best, metric=run.task.metric, higher_is_better=run.task.higher_is_better
+    )
     used = "+".join(sorted(run.data.spec.signals, key=list(run.data.source.kinds).index))
     if used in run.data.spec.ceilings and split == "test":
         say(ceiling_lines(run.data.spec.ceilings, used, metrics[run.task.metric]))
-    say(f"report: {run.folder / 'report.html'}")
-    say(f"done: {run.folder}")
+    say(f"report: {run.folder / 'report.html'}\ndone: {run.folder}")

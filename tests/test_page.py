@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmtrain import compose, page, training
+from mmtrain import breakdown, compose, page, training
 from mmtrain.charts import line_chart, thinned, ticks
 from mmtrain.contracts import Results
 from mmtrain.data.dataset import Data
@@ -89,12 +89,14 @@ def test_data_model_ceilings_and_environment_are_shown(run: Path) -> None:
 
 
 def test_the_page_needs_nothing_else(run: Path) -> None:
-    """No script, no link, no picture from elsewhere; its own policy forbids them."""
+    """No script, no link; pictures and sounds are in the page itself, and its own policy forbids others."""
     found = read(run)
     html = (run / "report.html").read_text(encoding="utf-8")
 
-    assert {"script", "link", "img", "iframe", "object", "use", "a"}.isdisjoint(found.tags)
-    assert {"src", "href"}.isdisjoint(found.attributes)
+    assert {"script", "link", "iframe", "object", "use", "a"}.isdisjoint(found.tags)
+    assert "href" not in found.attributes
+    assert set(re.findall(r'src="(data:[a-z/]+);base64,', html)) == {"data:image/png", "data:audio/wav"}
+    assert html.count('src="') == html.count('src="data:')
     assert "url(" not in html
     assert "http:" not in html
     assert "https:" not in html
@@ -141,7 +143,7 @@ def test_hostile_names_are_text(hostile: tuple[Path, dict[str, object]]) -> None
 
     assert all(name in found.text for name in HOSTILE)
     assert "<b>bold</b>" in found.text
-    assert {"script", "img", "b"}.isdisjoint(found.tags)
+    assert {"script", "img", "b"}.isdisjoint(found.tags)  # the rows have texts only
 
 
 def test_a_task_without_confusion_and_a_run_without_ceilings_have_a_page(
@@ -167,7 +169,7 @@ def test_many_classes_are_listed_by_mistake(
     from mmtrain.build import build
 
     data = build(hostile[1]).data
-    monkeypatch.setattr(page, "MOST_CLASSES", 3)
+    monkeypatch.setattr(breakdown, "MOST_CLASSES", 3)
     made = write(tmp_path, data, Classification(data.spec), split="val", truth=[0, 0], predicted=[0, 3])
     text = Reading(made.read_text(encoding="utf-8")).text
 
@@ -190,7 +192,8 @@ def write(
     values = torch.tensor(truth)
     target = Target(values, torch.ones(len(values), dtype=torch.bool))
     outputs = torch.nn.functional.one_hot(torch.tensor(predicted), 4).float()
-    results = Results([str(number) for number in range(len(values))], outputs, {"label": target}, float("nan"))
+    ids = [data.source.ids[row] for row in data.source.splits[split]][: len(values)]
+    results = Results(ids, outputs, {"label": target}, float("nan"))
     return page.write(folder, data=data, task=task, results=results, parameters={}, split=split, best_step=1)
 
 
@@ -218,3 +221,46 @@ def test_a_long_curve_is_thinned_to_means() -> None:
 
 def test_a_chart_without_points_is_none() -> None:
     assert line_chart({"val": []}) is None
+
+
+@pytest.fixture(scope="module")
+def patchy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained table of which every second row lacks its text."""
+    folder = tmp_path_factory.mktemp("patchy")
+    with (folder / "rows.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "number", "label", "split"])
+        for split in ("train", "val", "test"):
+            writer.writerows([["", "word"][n % 2], n, ["odd", "even"][n % 3 == 0], split] for n in range(24))
+    given = [
+        *("dataset=table", f"dataset.path={folder / 'rows.csv'}", "dataset.columns={tabular: [number]}"),
+        *(f"output_dir={folder}/outputs", "modalities=[text,tabular]", "encoder/text=bag_of_words"),
+        *("trainer.tensorboard=false", "trainer.epochs=1", "trainer.batch_size=8", "width=8", "num_threads=1"),
+    ]
+    return training.start(compose.compose(given))
+
+
+def test_scores_are_told_by_class_by_confidence_and_by_what_the_rows_have(patchy: Path) -> None:
+    """12 of the 24 test rows have both; 8 are even and 16 odd; the bins hold every row once."""
+    html = (patchy / "report.html").read_text(encoding="utf-8")
+    text = re.sub(r"\s+", " ", read(patchy).text)
+    rows = {name: re.findall(rf"<bdi>{re.escape(name)}</bdi></th><td>(\d+)</td>", html) for name in ("odd", "even")}
+    bins = html.split("<h2>Calibration")[1].split("</table>")[0]
+
+    assert "text+tabular12" in text
+    assert " tabular12" in text
+    assert (rows["odd"][0], rows["even"][0]) == ("16", "8")
+    assert sum(int(count) for count in re.findall(r"<td>(\d+)</td></tr>", bins)) == 24
+
+
+def test_examples_and_the_most_confident_mistakes_are_shown(patchy: Path) -> None:
+    """Six rows at equal distances; the mistakes with the highest probability of a wrong class, the highest first."""
+    with (patchy / "predictions" / "test.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    wrong = sorted((row for row in rows if row["prediction"] != row["label"]), key=lambda r: -float(r["probability"]))
+    html = (patchy / "report.html").read_text(encoding="utf-8")
+    worst, examples = html.split("<h2>Worst mistakes")[1].split("<h2>Examples")
+    shown = [re.findall(r'<p class="quiet"><bdi>([^<]*)</bdi></p>\s*</article>', part) for part in (worst, examples)]
+
+    assert shown[0] == [row["id"] for row in wrong[:6]]
+    assert shown[1] == [rows[place]["id"] for place in (0, 4, 8, 12, 16, 20)]

@@ -59,6 +59,7 @@ LAYERS = (
         "column_vectors",
         "decoder",
         "mixture",
+        "contents",
         "nonfinite",
         "patterns",
         "runfolder",
@@ -66,16 +67,18 @@ LAYERS = (
         "specaugment",
         "spectrogram",
         "temporal",
+        "trials",
         "trust",
         "tuning",
         "waveforms",
     },
     {"corruptions", "data", "encoders", "fusion", "tasks", "techniques"},
-    {"components", "compose", "drawing", "evaluation", "model", "page", "state", "survey", "task_tree"},
-    {"build", "checkpoint", "datapage", "objective", "run", "validate"},
-    {"check", "jobs", "strategies", "telling"},
+    {"breakdown", "components", "compose", "drawing", "evaluation", "model", "state", "survey", "task_tree"},
+    {"exhibits"},
+    {"build", "checkpoint", "objective", "page", "run", "sweeper", "validate"},
+    {"check", "datapage", "jobs", "reproduction", "strategies", "telling"},
     {"loop"},
-    {"imbalance", "rehearsal"},
+    {"comparison", "imbalance", "rehearsal"},
     {"training"},
     {"trained"},
     {"robustness", "study"},
@@ -94,7 +97,7 @@ MODULES = {
 FREE_INSIDE = {"corruptions", "data", "robustness", "study"}
 """Folders whose modules may import each other, though not in circles."""
 
-HYDRA = {"check", "cli", "components", "compose", "jobs"}
+HYDRA = {"check", "cli", "components", "compose", "jobs", "sweeper"}
 """Where objects of Hydra and OmegaConf live; what leaves these modules is plain."""
 
 CATCHES_ALL = {"cli": 1, "data.subwords": 1, "jobs": 1, "signatures": 1, "study.cell_run": 1}
