@@ -107,7 +107,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 def _help() -> str:
     groups = [
-        "\n".join([group, *(f"  {verb.ljust(10)}{what}" for verb, what in verbs.items())])
+        "\n".join([group, *(f"  {verb.ljust(12)}{what}" for verb, what in verbs.items())])
         for group, verbs in VERBS.items()
     ]
     return "\n\n".join([_USAGE.rstrip(), *groups, _FLAGS])
