@@ -66,6 +66,14 @@ def test_the_headline_and_scores_are_those_of_metrics_jsonl(run: Path) -> None:
         assert f"{name.replace('_', ' ')}{final[name]:.3f}{best[name]:.3f}" in text
 
 
+def test_the_curves_of_a_task_are_drawn(tmp_path: Path) -> None:
+    """Of false accepts and rejects, where some classes are no command; elsewhere there is no such part."""
+    folder = tiny.train(tmp_path, "modalities=[text]", "trainer.epochs=1", 'task.rejected=["1","2"]')
+
+    assert "false rejects (%) by false accepts (%)" in read(folder).text
+    assert "equal error rate" in read(folder).text
+
+
 def test_every_measured_number_is_on_a_curve(run: Path) -> None:
     """The curves have a point for each logged step and each evaluation on val."""
     rows = tiny.rows(run)

@@ -83,3 +83,23 @@ def test_predictions_name_the_class_and_give_every_probability() -> None:
     assert table["prediction"] == ["cat"]
     assert table["probability"] == pytest.approx([0.75])
     assert table["p_dog"] == pytest.approx([0.25])
+
+
+def test_rejected_classes_add_error_rates_and_a_curve() -> None:
+    """Cats are commands, said with 3/4 and 1/2; dogs are taken for them with 3/4 and 1/4."""
+    logits = torch.tensor([[math.log(3), 0.0], [0.0, 0.0], [math.log(3), 0.0], [0.0, math.log(3)]])
+    target = Target(torch.tensor([0, 0, 1, 1]), torch.tensor([True] * 4))
+    results = Results(list("abcd"), logits, {"label": target}, 0.0)
+    task = Classification(SPEC, rejected=["dog"])
+
+    assert task.metrics(results)["equal_error_rate"] == pytest.approx(0.5)
+    assert task.metrics(results)["false_rejects_at_1_percent"] == 1.0
+    (points,) = task.curves(results).values()
+    assert [(round(x), round(y)) for x, y in points] == [(0, 100), (50, 50), (50, 0), (100, 0)]
+    assert Classification(SPEC).curves(results) == {}
+
+
+@pytest.mark.parametrize(("rejected", "message"), [(["dgo"], "no class 'dgo'.*dog"), (["cat", "dog"], "all classes")])
+def test_classes_that_cannot_be_rejected_are_refused(rejected: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Classification(SPEC, rejected=rejected)
