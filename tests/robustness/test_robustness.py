@@ -262,7 +262,7 @@ def test_an_error_is_worse_where_it_is_greater(prices, capsys):
 
 
 def test_a_task_sees_the_masks_of_what_the_model_gets(bench):
-    """A detector reads the mask of its frames, retrieval who has both: of a hidden or lent sample they must be right."""
+    """A detector reads the masks of its frames, retrieval who has both: those of hidden and lent samples are right."""
     draw, blank = Draw(bench.rows[0], 0), bench._memory.blank
     first, other = bench.clean.ids[:2]
     hidden = AlteredData.of(bench.data, blank, absent=lambda row, present: frozenset(present) - {"text"})
