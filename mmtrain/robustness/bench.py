@@ -7,7 +7,7 @@ modality can change the tokens of a row. Kept are rows x tokens x width x 4 byte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,18 +15,15 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from mmtrain.build import build_data
-from mmtrain.contracts import Batch, Outputs, Results, Tokens
+from mmtrain.contracts import Batch, DataSpec, Outputs, Results, Signal, SignalSpec, Tokens
 from mmtrain.data.dataset import Data
 from mmtrain.data.fitting import refuse_many
 from mmtrain.errors import ConfigError
 from mmtrain.evaluation import evaluate
 from mmtrain.model import MultimodalModel
 from mmtrain.protocols import DataSource
-from mmtrain.robustness.altered import AlteredData, Corruption
+from mmtrain.robustness.altered import Absent, AlteredData, Corruption
 from mmtrain.trained import TrainedRun
-
-Absent = Callable[[str, Sequence[str]], frozenset[str]]
-"""The id of a row and the modalities it has -> those to hide from the model."""
 
 
 class _Kept(NamedTuple):
@@ -54,7 +51,7 @@ class Bench:
         self.source: DataSource = trained.source()
         self.names = trained.model.modalities
         self.metric, self.higher = trained.task.metric, trained.task.higher_is_better
-        self._memory = _Memory(trained.model)
+        self._memory = _Memory(trained.model, trained.spec)
         self.data: Data = build_data(trained.config, self.source, trained.spec)
         self.rows = self._rows(split, most)
         self.clean = self._evaluate(self.data, self._memory, self.rows)
@@ -85,26 +82,25 @@ class Bench:
 
     def corrupted(self, corruption: Corruption, level: float, decoded: dict[int, Tensor | None]) -> float:
         """The score with one modality made worse."""
-        data = AlteredData.of(self.data, corruption, level, decoded)
+        blank = self._memory.blank
+        data = AlteredData.of(self.data, blank, corruption=corruption, level=level, decoded=decoded)
         return self._again(data, _Recalled(self._memory, fresh=corruption.modality))
 
     def without(self, absent: Absent) -> float:
         """The score where some modalities of some rows are hidden; of a row that has them, as if it had not."""
-        return self._again(self._blind(), _Recalled(self._memory, absent=absent))
+        data = AlteredData.of(self.data, self._memory.blank, absent=absent)
+        return self._again(data, _Recalled(self._memory))
 
     def lent(self, name: str, lender: Mapping[str, str]) -> float:
         """The score where rows get a modality from another row: id -> id of the lender."""
-        return self._again(self._blind(), _Recalled(self._memory, lent={name: lender}))
+        data = AlteredData.of(self.data, self._memory.blank, lent={name: lender})
+        return self._again(data, _Recalled(self._memory, lent={name: lender}))
 
     def _rows(self, split: str, most: int | None) -> list[int]:
         if split not in self.source.splits:
             raise ConfigError(f"`split={split}`: the data has {', '.join(self.source.splits)}.")
         rows = list(self.source.splits[split])
         return rows if most is None or most >= len(rows) else [rows[n * len(rows) // most] for n in range(most)]
-
-    def _blind(self) -> Data:
-        """The rows with their targets, and nothing that is read."""
-        return AlteredData.of(self.data, None, 0.0, {})
 
     def _again(self, data: Data, model: nn.Module) -> float:
         results = self._evaluate(data, model, self.rows)
@@ -120,12 +116,13 @@ class Bench:
 
 
 class _Memory(nn.Module):
-    """The model as it is, keeping the tokens of every row it sees."""
+    """The model as it is, keeping the tokens of every row it sees, and how long its samples are."""
 
-    def __init__(self, model: MultimodalModel) -> None:
+    def __init__(self, model: MultimodalModel, spec: DataSpec) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.spec = model, spec
         self.tokens: dict[str, dict[str, _Kept]] = {name: {} for name in model.modalities}
+        self.blank: dict[str, dict[str, Tensor | None]] = {name: {} for name in model.modalities}
         self.eval()  # else the model would be put into training after each evaluation
 
     def forward(self, batch: Batch) -> Outputs:
@@ -135,57 +132,55 @@ class _Memory(nn.Module):
             for number, row in enumerate(batch.ids):
                 place = None if where is None else where[number]
                 self.tokens[name][row] = _Kept(values[number].float().cpu(), mask[number].cpu(), place)
+                self.blank[name][row] = _blank(batch.signals[name], number, self.spec.signals[name])
         return self.model.read(self.model.join(self.model.filled(tokens)), batch)
 
 
 class _Recalled(nn.Module):
-    """The model with the tokens it has made before, but for what a question changes.
+    """The model with the tokens it has made before, but for the modality to encode from the batch.
 
     Args:
         memory: Where they are.
-        fresh: The modality to encode from the batch.
-        absent: What to hide of each row.
+        fresh: That modality.
         lent: By modality and id, whose tokens a row gets.
     """
 
     def __init__(
-        self,
-        memory: _Memory,
-        *,
-        fresh: str | None = None,
-        absent: Absent | None = None,
-        lent: Mapping[str, Mapping[str, str]] | None = None,
+        self, memory: _Memory, *, fresh: str | None = None, lent: Mapping[str, Mapping[str, str]] | None = None
     ) -> None:
         super().__init__()
         self.model, self.kept = memory.model, memory.tokens
-        self.fresh, self.absent, self.lent = fresh, absent, lent or {}
+        self.fresh, self.lent = fresh, lent or {}
         self.eval()
 
     def forward(self, batch: Batch) -> Outputs:
-        device = batch.weight.device
-        names = self.model.modalities
-        hidden = [self._hidden(row) for row in batch.ids]
         tokens = {}
-        for name in names:
+        for name in self.model.modalities:
             if name == self.fresh:
                 tokens[name] = self.model.encode_one(name, batch)
                 continue
             lender = self.lent.get(name, {})
             rows = [self.kept[name][lender.get(row, row)] for row in batch.ids]
-            tokens[name] = _stacked(rows, [name in one for one in hidden], device)
+            tokens[name] = _stacked(rows, batch.signals[name].mask.any(dim=1))
         return self.model.read(self.model.join(self.model.filled(tokens)), batch)
 
-    def _hidden(self, row: str) -> frozenset[str]:
-        if self.absent is None:
-            return frozenset()
-        return self.absent(row, [name for name in self.model.modalities if self.kept[name][row].mask.any()])
+
+def _blank(signal: Signal, row: int, spec: SignalSpec) -> Tensor | None:
+    """A sample of zeros as long as that of a row, in no memory; None where the row lacks it; a table row as it is."""
+    mask, values = signal.mask[row].cpu(), signal.values[row]
+    if not mask.any():
+        return None
+    if spec.columns:
+        return torch.where(mask, values.cpu(), torch.nan)
+    steps = values[: int(mask.sum())] if spec.length > 1 else values
+    return torch.zeros((), dtype=values.dtype).expand(steps.shape)
 
 
-def _stacked(rows: Sequence[_Kept], hidden: Sequence[bool], device: torch.device) -> Tokens:
-    """The tokens of the rows as a batch [B,L,width], nothing of those that are hidden."""
-    mask = pad_sequence([row.mask for row in rows], batch_first=True)  # [B,L]
-    mask &= ~torch.tensor(hidden).unsqueeze(1)
-    values = pad_sequence([row.values for row in rows], batch_first=True)  # [B,L,width]
+def _stacked(rows: Sequence[_Kept], present: Tensor) -> Tokens:
+    """The tokens of the rows as a batch [B,L,width], none where `present` [B] is False."""
+    device = present.device
+    mask = pad_sequence([row.mask for row in rows], batch_first=True).to(device) & present.unsqueeze(1)  # [B,L]
+    values = pad_sequence([row.values for row in rows], batch_first=True).to(device)  # [B,L,width]
     where = [row.positions for row in rows if row.positions is not None]
     positions = pad_sequence(where, batch_first=True).to(device) if len(where) == len(rows) else None
-    return Tokens(torch.where(mask.unsqueeze(-1), values, 0).to(device), mask.to(device), positions)
+    return Tokens(torch.where(mask.unsqueeze(-1), values, 0), mask, positions)

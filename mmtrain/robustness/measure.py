@@ -130,7 +130,7 @@ def _curve(found: Findings, name: str, levels: Sequence[float], scores: dict[Job
     return Curve(
         curve,
         retention(levels, curve, chance=found.chance, higher=higher),
-        (min if higher else max)(curve),
+        (min if higher else max)([score for score in curve if math.isfinite(score)]),
         break_even(levels, curve, bar, higher=higher),
     )
 

@@ -105,16 +105,18 @@ def test_rows_that_swap_their_texts_answer_otherwise_and_no_others_do(bench):
 
 
 def test_a_corruption_reaches_its_own_modality_only(bench):
-    """Nothing else is even read; equal ids meet equal noise, in any order."""
+    """Of the others nothing is read, but their lengths are right; equal ids meet equal noise, in any order."""
     rows = [Draw(row, 0) for row in bench.rows[:3]]
-    view = AlteredData.of(bench.data, Corruption("image", "gaussian"), 0.5, {})
+    view = AlteredData.of(bench.data, bench._memory.blank, corruption=Corruption("image", "gaussian"), level=0.5)
     samples, again = view.samples(rows, train=False), view.samples(rows[::-1], train=False)[::-1]
 
     for row, one, other in zip(rows, samples, again, strict=True):
-        clean = bench.data.read(row.row, "image")
-        assert (one.values["text"], one.values["audio"]) == (None, None)
+        clean = {name: bench.data.read(row.row, name) for name in ("text", "image", "audio")}
+        assert not one.values["text"].any()
+        assert not one.values["audio"].any()
+        assert [v.shape for v in one.values.values()] == [clean[name].shape for name in one.values]
         assert torch.equal(one.values["image"], other.values["image"])
-        assert not torch.equal(one.values["image"], clean)
+        assert not torch.equal(one.values["image"], clean["image"])
 
 
 def test_level_zero_scores_as_clean_data(bench):
@@ -257,3 +259,14 @@ def test_an_error_is_worse_where_it_is_greater(prices, capsys):
     assert found["subsets"][found["worst_subset"]] == max(found["subsets"].values())
     assert sum(found["shapley"].values()) == pytest.approx(found["nothing"] - found["score"])
     shutil.rmtree(prices)
+
+
+def test_a_task_sees_the_masks_of_what_the_model_gets(bench):
+    """A detector reads the masks of its frames, retrieval who has both: those of hidden and lent samples are right."""
+    draw, blank = Draw(bench.rows[0], 0), bench._memory.blank
+    first, other = bench.clean.ids[:2]
+    hidden = AlteredData.of(bench.data, blank, absent=lambda row, present: frozenset(present) - {"text"})
+    lent = AlteredData.of(bench.data, blank, lent={"audio": {first: other}})
+
+    assert [name for name, value in hidden.sample(draw, False).values.items() if value is not None] == ["text"]
+    assert len(lent.sample(draw, False).values["audio"]) == len(bench.data.read(bench.rows[1], "audio"))
