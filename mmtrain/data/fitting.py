@@ -128,15 +128,15 @@ def refuse_unknown(
     return _told(source, name, {row: reason for row, reason in bad.items() if row not in known}, skip=skip)
 
 
-def _refused(source: DataSource, name: str, read: Callable[[str], object]) -> dict[int, str]:
+def _refused(source: DataSource, name: str, read: Callable[[str], object]) -> dict[int, ValueError]:
     """Rows whose cell a function refuses, with its reason."""
 
     @lru_cache(maxsize=10_000)  # labels repeat
-    def reason(value: str) -> str | None:
+    def reason(value: str) -> ValueError | None:
         try:
             read(value)
         except ValueError as error:
-            return str(error)
+            return error.with_traceback(None)
         return None
 
     bad = {}
@@ -147,10 +147,10 @@ def _refused(source: DataSource, name: str, read: Callable[[str], object]) -> di
     return bad
 
 
-def _told(source: DataSource, name: str, bad: Mapping[int, str], *, skip: bool) -> list[str]:
+def _told(source: DataSource, name: str, bad: Mapping[int, ValueError], *, skip: bool) -> list[str]:
     if not bad:
         return []
-    reason = f"{places(source, list(bad))}: {next(iter(bad.values())).rstrip('.')}"
+    reason = f"{places(source, list(bad))}: {str(next(iter(bad.values()))).rstrip('.')}"
     if skip:
         return [f"{len(bad):,} rows count as having no `{name}`; {reason}"]
     raise DataError(

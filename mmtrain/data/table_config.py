@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from mmtrain.data.inference import Column
 from mmtrain.data.proposal import Proposal
 
+_ENOUGH = 5  # rows of a tag
 _BARE = re.compile(r"[^\W\d][\w/.-]*")
 _WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"}  # what YAML reads as no text
 
@@ -47,6 +49,7 @@ def table_config(found: Proposal, *, path: str, read: Mapping[str, str], task: s
     if task == "tagging":
         separator = found.target.separator or "json"
         lines += ["task:", _noted(f"  separator: {quoted(separator)}", "between the tags of a cell; json: a list")]
+        lines += _rare_tags(found)
     if found.readers:
         lines.append("reader:")
         for kind, settings in found.readers.items():
@@ -109,6 +112,16 @@ def _dividing(found: Proposal) -> Iterator[str]:
         yield _noted(f"  {mark}group: {quoted(group.name)}", f"kept in one split; {group.evidence}")
     if time is not None:
         yield _noted(f"  # time: {quoted(time.name)}", f"in place of the above: the latest rows test; {time.evidence}")
+
+
+def _rare_tags(found: Proposal) -> Iterator[str]:
+    """Leaves out tags that a random split would hardly have in all parts."""
+    if separator := found.target.separator:
+        cells = found.table.columns[found.target.name]
+        counts = Counter(tag.strip() for cell in cells for tag in set(cell.split(separator)) if tag.strip())
+        if rare := sum(count < _ENOUGH for count in counts.values()):
+            why = f"{rare:,} of {len(counts):,} tags are on fewer rows, and left out; 1: each must be in training"
+            yield _noted(f"  min_count: {_ENOUGH}", why)
 
 
 def _modality(column: Column) -> str:

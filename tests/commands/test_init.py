@@ -118,6 +118,11 @@ def test_tags_and_numbers_choose_their_task(here, mmtrain):
     assert "task: tagging" in out
     task = compose.compose(["dataset=t"], Path("mine"))["task"]
     assert (task["_target_"], task["separator"]) == ("mmtrain.tasks.tagging.Tagging", ";")
+    assert task["min_count"] == 1
+
+    write("u.csv", **PETS, tags=lambda row: f"a{row % 5};b{row % 7}" + (";rare" if row < 4 else ""))
+    mmtrain("init", "u.csv", "target=tags", "out=mine/dataset/u.yaml")
+    assert compose.compose(["dataset=u"], Path("mine"))["task"]["min_count"] == 5
     assert "task: regression" in mmtrain("init", "t.csv", "target=weight")[1]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import torch
@@ -14,6 +14,17 @@ from mmtrain.suggest import did_you_mean
 from mmtrain.target import Target, TargetSpec
 
 _NAMED = 10  # tags in a remark
+
+
+class UnknownLabelError(ValueError):
+    """A label that no training row has; what is near it is looked for when the message is read, and seldom is one."""
+
+    def __init__(self, said: str, label: str, known: Iterable[str], otherwise: str = "") -> None:
+        super().__init__(said)
+        self._said, self._label, self._known, self._otherwise = said, label[:80], known, otherwise
+
+    def __str__(self) -> str:
+        return self._said + (did_you_mean(self._label, self._known) or self._otherwise)
 
 
 class ClassTarget:
@@ -60,8 +71,8 @@ class ClassTarget:
         """
         number = self._ids.get(value)
         if number is None:
-            hint = did_you_mean(value[:80], self._ids)
-            raise ValueError(f"label {shown(value)} is none of the {len(self._ids)} classes of `{self.name}`.{hint}")
+            said = f"label {shown(value)} is none of the {len(self._ids)} classes of `{self.name}`."
+            raise UnknownLabelError(said, value, self._ids)
         return Target(torch.tensor([number]), torch.tensor([True]))
 
     def absent(self) -> Target:
@@ -128,8 +139,8 @@ class MultilabelTarget:
             if number is not None:
                 values[0, number] = 1.0
             elif self.min_count == 1:
-                hint = did_you_mean(tag[:80], self._ids) or " With `min_count` of 2 or more, rare tags are left out."
-                raise ValueError(f"no training row has the tag {shown(tag)} of `{self.name}`.{hint}")
+                said = f"no training row has the tag {shown(tag)} of `{self.name}`."
+                raise UnknownLabelError(said, tag, self._ids, " With `min_count` of 2 or more, rare tags are left out.")
         return Target(values, torch.tensor([True]))
 
     def absent(self) -> Target:
