@@ -26,7 +26,7 @@ def trained(monkeypatch, tmp_path):
     """Replaces training by a note of what it was given; returns the notes."""
     notes: list[tuple[dict[str, object], list[str]]] = []
 
-    def start(config, arguments):
+    def start(config, arguments, validated=None):
         notes.append((config, list(arguments)))
         return tmp_path
 
@@ -38,7 +38,7 @@ def trained(monkeypatch, tmp_path):
 def failing(monkeypatch, errors):
     """Training that raises, by seed."""
 
-    def start(config, arguments):
+    def start(config, arguments, validated=None):
         error = errors.get(config["seed"])
         if error is not None:
             raise error

@@ -124,7 +124,7 @@ def test_a_tokenizer_that_was_changed_is_refused(folder: Path):
     [
         ("bert-base-nowhere", r"`reader\.text\.tokenizer` \(=bert-base-nowhere\): no such folder.*reader/text=bpe"),
         ("./no/such/folder", "no such folder.*reader/text=bpe"),
-        ("empty", "no tokenizer.json in this folder; transformers writes one"),
+        ("empty", "no tokenizer.json in this folder; name a folder that holds tokenizer.json"),
         ("broken", "tokenizer.json: no tokenizer that `tokenizers` can read"),
     ],
 )

@@ -127,7 +127,7 @@ def test_embedding_lstm_dense_has_the_parameters_of_its_formula():
 
 def test_embedding_lstm_dense_keeps_the_state_after_the_last_real_word():
     module = EmbeddingLSTMDense(TEXT).eval()
-    states, _ = module.layers(module.embedding(torch.tensor([[2, 3]])))
+    states, _ = module.lstm(module.embedding(torch.tensor([[2, 3]])))
     tokens = module(words([2, 3, 0, 0], [2, 3, 4, 5]))
 
     torch.testing.assert_close(tokens.values[0], module.dense(states[:, 1]))
