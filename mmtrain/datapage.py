@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import io
-import wave
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -21,6 +20,7 @@ from torch import Tensor
 from mmtrain.charts import ticks
 from mmtrain.contracts import Cell, SignalSpec
 from mmtrain.data.dataset import Data
+from mmtrain.data.sound import encode
 from mmtrain.errors import DataError
 from mmtrain.page import render
 from mmtrain.survey import WORDS, Survey, length_line
@@ -154,18 +154,12 @@ def picture(values: Tensor) -> str:
     pixels = values.permute(1, 2, 0).numpy() if len(values) == 3 else values[0].numpy()
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
-    return _uri("image/png", file)
+    return _uri("image/png", file.getvalue())
 
 
 def sound(values: Tensor, rate: int) -> str:
     """A WAV of [T] samples from -1 to 1 as a data URI, 16 bits; what is louder is clipped."""
-    file = io.BytesIO()
-    with wave.open(file, "wb") as made:
-        made.setnchannels(1)
-        made.setsampwidth(2)
-        made.setframerate(rate)
-        made.writeframes((values.clamp(-1, 1) * 32767).round().short().numpy().astype("<i2").tobytes())
-    return _uri("audio/wav", file)
+    return _uri("audio/wav", encode(values.clamp(-1, 1).numpy(), rate))
 
 
 def words(cell: Cell | None, values: Tensor) -> str:
@@ -177,5 +171,5 @@ def words(cell: Cell | None, values: Tensor) -> str:
     return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} …"
 
 
-def _uri(kind: str, file: io.BytesIO) -> str:
-    return f"data:{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+def _uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,7 +1,7 @@
 """Random choices as pure functions: a key says what a draw is for, and the draw follows from the key alone.
 
 Keys are made by hashing text, never by arithmetic on seeds: a CPU generator keeps only 32 bits of its seed, so that
-`seed + epoch` style sums collide. No generator state is ever saved; see "Exact resume" in docs/resume.md.
+`seed + epoch` style sums collide. No generator state is ever saved; see "Exact resume" in docs/training.md.
 """
 
 from __future__ import annotations

@@ -7,11 +7,10 @@ beep. Pitch, position, length and loudness vary from clip to clip; the beeps of 
 
 from __future__ import annotations
 
-import io
-import wave
-
 import numpy as np
 from numpy.typing import NDArray
+
+from mmtrain.data.sound import encode
 
 SAMPLE_RATE = 2000
 SECONDS = 1.0
@@ -35,7 +34,7 @@ def beep_clip(count: int, random: np.random.RandomState) -> bytes:
         fade = np.clip(np.minimum(since, length - since) / _RAMP, 0, 1)
         clip[inside] += fade * np.sin(2 * np.pi * pitch * since)
     clip *= random.uniform(0.08, 0.2) / np.sqrt(np.mean(clip**2))  # energy by draw, whatever the count
-    return _wav(clip)
+    return encode(clip, SAMPLE_RATE)
 
 
 def _divide(total: float, parts: int, random: np.random.RandomState) -> NDArray[np.float64]:
@@ -44,13 +43,3 @@ def _divide(total: float, parts: int, random: np.random.RandomState) -> NDArray[
         return np.empty(0)
     cuts = np.sort(random.uniform(0, total, parts - 1))
     return np.diff(cuts, prepend=0.0, append=total)
-
-
-def _wav(clip: NDArray[np.float64]) -> bytes:
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(np.clip(np.rint(clip * 32767), -32768, 32767).astype("<i2").tobytes())
-    return buffer.getvalue()

@@ -8,8 +8,6 @@ of as many vowels; `silence` is noise alone. Loudness, the moment and the noise 
 
 from __future__ import annotations
 
-import io
-import wave
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 
 from mmtrain.contracts import Range
 from mmtrain.data.memory import MemorySource
+from mmtrain.data.sound import encode
 from mmtrain.seeding import key
 
 SAMPLE_RATE = 6000
@@ -89,13 +88,7 @@ def spoken(word: str, speaker: _Speaker, random: np.random.RandomState) -> bytes
             start = int(at * SAMPLE_RATE)
             clip[start : start + len(sound)] += sound
             at += seconds
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(np.clip(np.rint(clip * 32767), -32768, 32767).astype("<i2").tobytes())
-    return buffer.getvalue()
+    return encode(clip, SAMPLE_RATE)
 
 
 def _sung(vowel: str, seconds: float, speaker: _Speaker, random: np.random.RandomState) -> NDArray[np.float64]:

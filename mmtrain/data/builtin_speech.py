@@ -8,14 +8,13 @@ whistled can be heard, and not guessed.
 
 from __future__ import annotations
 
-import io
-import wave
 from typing import Annotated
 
 import numpy as np
 
 from mmtrain.contracts import Range
 from mmtrain.data.memory import MemorySource, Row
+from mmtrain.data.sound import encode
 from mmtrain.seeding import key
 
 SAMPLE_RATE = 4000
@@ -76,13 +75,7 @@ def whistled(text: str, random: np.random.RandomState) -> bytes:
     parts.append(_silence(random.uniform(0.03, 0.15)))
     clip = np.concatenate(parts) * random.uniform(0.1, 0.6)
     clip += random.normal(0, 0.01, len(clip))
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(np.clip(np.rint(clip * 32767), -32768, 32767).astype("<i2").tobytes())
-    return buffer.getvalue()
+    return encode(clip, SAMPLE_RATE)
 
 
 def _silence(seconds: float) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Sound files: the content of a WAV, FLAC, Ogg (Vorbis, Opus) or MP3 file to samples.
+"""Sound files: the content of a WAV, FLAC, Ogg (Vorbis, Opus) or MP3 file to samples, and samples to a WAV file.
 
 WAV is decoded here, because libsndfile reads a truncated file without a word and has had holes in its ADPCM decoders:
 a header is held against the bytes that are there, and only PCM and float are read. The other formats go to libsndfile.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import struct
+import wave
 from collections.abc import Callable
 
 import numpy as np
@@ -137,3 +138,14 @@ def _ogg_ends(data: bytes) -> bool:
     page = data[data.rfind(b"OggS") :]
     table = page[27 : 27 + page[26]] if len(page) > 27 else b""
     return bool(table) and bool(page[5] & 4) and len(page) >= 27 + len(table) + sum(table)
+
+
+def encode(samples: NDArray[np.floating], rate: int) -> bytes:
+    """A WAV file (16 bit, mono) of samples [T] from -1 to 1; what is louder is clipped."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(np.clip(np.rint(samples * 32767), -32768, 32767).astype("<i2").tobytes())
+    return buffer.getvalue()
