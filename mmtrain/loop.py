@@ -99,6 +99,8 @@ def train_step(run: Run, objective: nn.Module, micros: list[Batch]) -> None:
         moved = drop(batch, run.settings.technique.modality_dropout).to(run.compute.device)
         with run.peers.reported(), run.peers.synchronised(objective, number == len(micros) - 1):
             terms: Terms = objective(moved)
+            if number == 0:  # as late as can be: the forward pass would cut up their memory, and backward ask for new
+                state.optimizer.zero_grad(set_to_none=True)
             total += balance.backward(terms, weight)
         outputs.append(terms.outputs)
     fill_gradients(state.model)
@@ -120,7 +122,6 @@ def train_step(run: Run, objective: nn.Module, micros: list[Batch]) -> None:
         state.optimizer.step()
     if usable and state.average is not None:
         state.average.update(state.model)
-    state.optimizer.zero_grad(set_to_none=True)
     progress.step, progress.batch = progress.step + 1, progress.batch + 1
     if progress.batch == run.steps_per_epoch:
         progress.epoch, progress.batch = progress.epoch + 1, 0
