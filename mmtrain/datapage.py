@@ -20,7 +20,7 @@ from torch import Tensor
 from mmtrain.charts import ticks
 from mmtrain.contracts import Cell, SignalSpec
 from mmtrain.data.dataset import Data
-from mmtrain.data.sound import encode
+from mmtrain.data.readers.sound import encode
 from mmtrain.errors import DataError
 from mmtrain.page import render
 from mmtrain.survey import WORDS, Survey, length_line

@@ -14,9 +14,9 @@ from mmtrain.components import Config, node, settings_of
 from mmtrain.compose import load_run_config, without_initial_weights
 from mmtrain.contracts import Results
 from mmtrain.data.fitting import PREDICT, refuse_many
-from mmtrain.data.manifest import GivenRow
 from mmtrain.data.spec_file import load_spec
-from mmtrain.data.table import TableSource
+from mmtrain.data.tables.manifest import GivenRow
+from mmtrain.data.tables.table import TableSource
 from mmtrain.device import choose
 from mmtrain.errors import CheckpointError, ConfigError
 from mmtrain.evaluation import evaluate, prediction_columns

@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from mmtrain.data import manifest
+from mmtrain.data.tables import manifest
 
 DISTINCT = 1000  # pictures; the others are hard links to them
 

@@ -13,8 +13,8 @@ from PIL import Image
 
 from mmtrain import compose, training
 from mmtrain.commands import predict
-from mmtrain.data.builtin_motion import motion
-from mmtrain.data.builtin_shapes import shapes
+from mmtrain.data.builtin.motion import motion
+from mmtrain.data.builtin.shapes import shapes
 from mmtrain.drawing import _draw
 from mmtrain.errors import ConfigError
 from mmtrain.record import read_rows

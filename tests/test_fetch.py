@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmtrain.data.table import TableSource
+from mmtrain.data.tables.table import TableSource
 
 sys.path.append(str(Path(__file__).parents[1] / "scripts"))
 fetch, unpacking = importlib.import_module("fetch"), importlib.import_module("unpack")

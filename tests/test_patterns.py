@@ -12,7 +12,7 @@ import torch
 
 from mmtrain.cli import main
 from mmtrain.contracts import DataSpec, Results
-from mmtrain.data.table import TableSource
+from mmtrain.data.tables.table import TableSource
 from mmtrain.patterns import by_pattern
 from mmtrain.record import read_rows
 from mmtrain.target import Target, TargetSpec

@@ -21,7 +21,7 @@ import mmtrain.api
 from mmtrain import errors
 from mmtrain.check import faults
 from mmtrain.cli import VERBS, main
-from mmtrain.data.builtin import BuiltinSource
+from mmtrain.data.builtin.three import BuiltinSource
 
 ROOT = Path(__file__).parents[1]
 READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 import yaml
 
 from mmtrain import loop, training
-from mmtrain.data.builtin import BuiltinSource
+from mmtrain.data.builtin.three import BuiltinSource
 from mmtrain.errors import CheckpointError, ConfigError, DataError, Stopped
 from mmtrain.run import Run
 from mmtrain.trained import read_config, require_open_end
@@ -258,29 +257,46 @@ def test_a_run_killed_while_it_tests_tests_once(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.slow
 def test_20_runs_killed_at_random_moments_end_the_same(tmp_path: Path) -> None:
-    """SIGKILL to the process, twice a run, at moments drawn over a run's whole time; every other run has 2 workers."""
-    options = [*tiny.TINY, *HARD, "trainer.epochs=6", "trainer.evaluate_unit=step", "trainer.evaluate_every=2"]
-    train = [sys.executable, "-m", "mmtrain", *options]
+    """SIGKILL to the process, twice a run, at moments drawn over a run's whole time; every other run has 2 workers.
+
+    The processes are forked from one that has imported all there is, so a moment falls into the run, not before it.
+    """
+    options = (*HARD, "trainer.epochs=6", "trainer.evaluate_unit=step", "trainer.evaluate_every=2")
+    warm = multiprocessing.get_context("forkserver")
+    warm.set_forkserver_preload([__name__])
+
+    def lives(body: Callable[..., object], *arguments: object, until: float | None) -> bool:
+        """Whether the process comes to its end; it is killed after so many seconds."""
+        process = warm.Process(target=body, args=arguments)
+        process.start()
+        process.join(until)
+        killed = process.is_alive()
+        process.kill()
+        process.join()
+        assert killed or process.exitcode == 0
+        return not killed
+
     start = time.monotonic()
-    subprocess.run([*train, f"output_dir={tmp_path}/whole"], check=True, capture_output=True)
+    assert lives(tiny.train, tmp_path / "whole", *options, until=None)
     needed = time.monotonic() - start
-    whole = next((tmp_path / "whole" / "train").iterdir())
+    whole = only_run(tmp_path / "whole")
     draw = random.Random(0)
     resumes = 0
     for number in range(20):
-        outputs = tmp_path / f"killed_{number}"
-        again = [*train, f"output_dir={outputs}", f"trainer.num_workers={2 * (number % 2)}"]
+        place = tmp_path / f"killed_{number}"
+        folder = None
         for moment in (draw.uniform(0, needed), draw.uniform(0, needed), None):
-            try:
-                subprocess.run(again, check=True, capture_output=True, timeout=moment)  # a timeout kills it
+            if folder is None:
+                ended = lives(tiny.train, place, *options, f"trainer.num_workers={2 * (number % 2)}", until=moment)
+            else:
+                ended = lives(resumed, folder, until=moment)
+                resumes += 1
+            if ended:
                 break
-            except subprocess.TimeoutExpired:
-                folder = next(iter(outputs.glob("train/*")), None)
-                if folder is not None and list(folder.glob("checkpoints/step_*")):
-                    again = [sys.executable, "-m", "mmtrain", "resume", str(folder)]
-                    resumes += 1
-                elif folder is not None:  # killed before its first checkpoint: there is nothing to go on from
-                    shutil.rmtree(folder)
-        tiny.assert_same_end(next(outputs.glob("train/*")), whole, 24)
+            folder = next(iter(place.glob("outputs/train/*")), None)
+            if folder is not None and not list(folder.glob("checkpoints/step_*")):
+                shutil.rmtree(folder)  # killed before its first checkpoint: there is nothing to go on from
+                folder = None
+        tiny.assert_same_end(only_run(place), whole, 24)
 
-    assert resumes >= 10, "too few of the moments fell into the training itself to prove anything"
+    assert resumes >= 20, "too few of the moments fell into the training itself to prove anything"

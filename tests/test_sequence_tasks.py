@@ -12,7 +12,7 @@ import pytest
 
 from mmtrain import compose, training
 from mmtrain.cli import main
-from mmtrain.data.builtin_speech import speech, whistled
+from mmtrain.data.builtin.speech import speech, whistled
 from mmtrain.record import read_rows
 from mmtrain.trained import TrainedRun
 from tests import tiny

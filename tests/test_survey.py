@@ -4,8 +4,8 @@ import pytest
 
 from mmtrain.contracts import SignalSpec
 from mmtrain.data.dataset import Data
+from mmtrain.data.readers.text import TextReader
 from mmtrain.data.targets.classes import ClassTarget, MultilabelTarget
-from mmtrain.data.text import TextReader
 from mmtrain.errors import DataError
 from mmtrain.survey import length_line, lines, take
 from tests.data.conftest import MemorySource

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from mmtrain import compose
 from mmtrain.arguments import CONFIG_DIR, parse
-from mmtrain.data import manifest
-from mmtrain.data.proposal import Proposal, propose
-from mmtrain.data.table_config import table_config
+from mmtrain.data.proposals.proposal import Proposal, propose
+from mmtrain.data.proposals.table_config import table_config
+from mmtrain.data.tables import manifest
 from mmtrain.errors import ConfigError, DataError, DiskError
 from mmtrain.report import say
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmtrain.arguments import parse
 from mmtrain.build import build_data
-from mmtrain.data.table import TableSource
+from mmtrain.data.tables.table import TableSource
 from mmtrain.drawing import write_boxes
 from mmtrain.errors import ConfigError
 from mmtrain.offers import Locating

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mmtrain.arguments import parse
-from mmtrain.data.manifest import GivenRow
+from mmtrain.data.tables.manifest import GivenRow
 from mmtrain.errors import ConfigError
 from mmtrain.offers import Comparing
 from mmtrain.record import write_table

@@ -11,8 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from mmtrain.data import tar_index
 from mmtrain.data.store import RECIPE, Store
+from mmtrain.data.tables import tar_index
 from mmtrain.protocols import Cacheable, Reader
 from mmtrain.report import bytes_of
 
@@ -60,7 +60,7 @@ def entries(root: Path) -> list[Entry]:
 
 
 def shard_indexes() -> list[Entry]:
-    """What `mmtrain.data.tar_index` keeps, as one entry; none where it keeps nothing."""
+    """What `mmtrain.data.tables.tar_index` keeps, as one entry; none where it keeps nothing."""
     files = list(tar_index.folder().glob("*.json"))
     if not files:
         return []

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from mmtrain.contracts import SignalSpec
-from mmtrain.data.text import TextReader
+from mmtrain.data.readers.text import TextReader
 from mmtrain.robustness.bench import Bench
 from mmtrain.robustness.explain import Explanation
 

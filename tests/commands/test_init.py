@@ -18,7 +18,7 @@ from PIL import Image
 from mmtrain import compose
 from mmtrain.check import faults
 from mmtrain.cli import main
-from mmtrain.data.table import TableSource
+from mmtrain.data.tables.table import TableSource
 
 Told = tuple[int, str, str]
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from mmtrain import compose, contents, training
 from mmtrain.cli import main
-from mmtrain.data.builtin import BuiltinSource
+from mmtrain.data.builtin.three import BuiltinSource
 from mmtrain.reproduction import compare
 from tests import tiny
 

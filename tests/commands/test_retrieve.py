@@ -10,7 +10,7 @@ import pytest
 from mmtrain import compose, training
 from mmtrain.check import faults
 from mmtrain.commands import retrieve
-from mmtrain.data.builtin_shapes import shapes
+from mmtrain.data.builtin.shapes import shapes
 from mmtrain.errors import ConfigError
 from mmtrain.record import read_rows
 from mmtrain.trained import TrainedRun

@@ -9,11 +9,11 @@ from mmtrain import loop, training
 from mmtrain.build import build
 from mmtrain.commands import cache as verb
 from mmtrain.contracts import Draw, SignalSpec
-from mmtrain.data.audio import AudioReader
 from mmtrain.data.cache import entries, stores
-from mmtrain.data.image import ImageReader
-from mmtrain.data.tar_index import index
-from mmtrain.data.text import TextReader
+from mmtrain.data.readers.audio import AudioReader
+from mmtrain.data.readers.image import ImageReader
+from mmtrain.data.readers.text import TextReader
+from mmtrain.data.tables.tar_index import index
 from mmtrain.errors import ConfigError
 from mmtrain.trained import read_config, require_trusted_paths
 from tests import tiny

@@ -5,8 +5,8 @@ import torch
 
 from mmtrain.contracts import DataSpec, Draw, SignalSpec
 from mmtrain.data.dataset import Data
+from mmtrain.data.readers.text import TextReader
 from mmtrain.data.targets.kinds import target_reader
-from mmtrain.data.text import TextReader
 from mmtrain.errors import CheckpointError, ConfigError, DataError
 from mmtrain.target import TargetSpec
 

@@ -11,7 +11,7 @@ from torch.nn.functional import cosine_similarity, pad
 from torchvision.models import mobilenet_v2
 
 from mmtrain.contracts import Signal, SignalSpec
-from mmtrain.data.pretrained import PretrainedReader
+from mmtrain.data.readers.pretrained import PretrainedReader
 from mmtrain.encoders.hugging_face_text import sentence
 from mmtrain.encoders.torchvision_image import TorchvisionImage
 

@@ -11,7 +11,7 @@ import torch
 
 from mmtrain.cli import main
 from mmtrain.contracts import Draw, Tokens
-from mmtrain.data.builtin import BuiltinSource
+from mmtrain.data.builtin.three import BuiltinSource
 from mmtrain.robustness.altered import AlteredData, Corruption
 from mmtrain.robustness.bench import Bench
 from mmtrain.robustness.explain import integrated_gradients
