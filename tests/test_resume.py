@@ -255,6 +255,12 @@ def test_a_run_killed_while_it_tests_tests_once(tmp_path: Path, monkeypatch: pyt
     tiny.assert_same_end(resumed(only_run(tmp_path)), whole, LAST)
 
 
+def _as_usual(body: Callable[..., object], *arguments: object) -> None:
+    """Calls it; its own processes start as they do on Linux, not as this one did."""
+    multiprocessing.set_start_method("fork", force=True)
+    body(*arguments)
+
+
 @pytest.mark.slow
 def test_20_runs_killed_at_random_moments_end_the_same(tmp_path: Path) -> None:
     """SIGKILL to the process, twice a run, at moments drawn over a run's whole time; every other run has 2 workers.
@@ -267,7 +273,7 @@ def test_20_runs_killed_at_random_moments_end_the_same(tmp_path: Path) -> None:
 
     def lives(body: Callable[..., object], *arguments: object, until: float | None) -> bool:
         """Whether the process comes to its end; it is killed after so many seconds."""
-        process = warm.Process(target=body, args=arguments)
+        process = warm.Process(target=_as_usual, args=(body, *arguments))
         process.start()
         process.join(until)
         killed = process.is_alive()
