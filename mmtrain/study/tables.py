@@ -18,7 +18,7 @@ def header(table: Table) -> list[str]:
     """Titles of the columns: what was varied, scores, the comparison, the verdict, costs."""
     axes = [axis for axis, _ in table.rows[0].label]
     metric = f"{table.split} {table.metric}"
-    compared = ["difference", "verdict", "p (Holm)", "by test rows alone"]
+    compared = ["difference", "by test rows alone", "p (Holm)", "verdict"]
     costs = ["parameters", "seconds", "peak MB", "ms/sample"]
     return [*axes, "seeds", metric, "sd", "possible", "val", *compared, *costs]
 
@@ -32,14 +32,14 @@ def _cells(row: Row) -> list[str]:
     summary, compared = row.summary, row.comparison
     mean = f"{summary.mean:.4f}" + (f" ± {summary.half_width:.4f}" if summary.half_width is not None else "")
     if compared is None or row.by_units is None:
-        comparison = ["", row.note or "–", "", ""]
+        comparison = ["", "", "", row.note or "–"]
     else:
         low, high = row.by_units
         comparison = [
             f"{round(compared.difference, 4) + 0.0:+.4f} ± {compared.half_width:.4f}",
-            compared.verdict + (f" ({row.note})" if row.note else ""),
-            f"{compared.p_holm:.2g}",
             f"{low:+.4f} to {high:+.4f}",
+            f"{compared.p_holm:.2g}",
+            compared.verdict + (f" ({row.note})" if row.note else ""),
         ]
     parameters, memory = row.cost("parameters"), row.cost("peak_memory_bytes")
     costs = [
@@ -67,8 +67,8 @@ def caption(table: Table, confidence: float | None) -> list[str]:
     finest = [row.comparison.detectable for row in table.rows if row.comparison is not None]
     said.append(
         f"difference: to the reference, paired by seed and test row, better is positive, ± half its {confidence:.0%} "
-        f"interval from seeds and test rows ({table.units} units) together; by test rows alone: the bootstrap interval "
-        "over test units. Verdicts are corrected for all comparisons of this table (Holm)."
+        f"interval from seeds and test rows ({table.units} units) together; the next column is the bootstrap interval "
+        "over test units alone. Verdicts are corrected for all comparisons of this table (Holm)."
     )
     if table.row_error is not None:
         said.append(f"The test rows alone make one run's {table.metric} uncertain by {table.row_error:.4f} (1 s.e.).")
