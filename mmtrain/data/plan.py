@@ -86,7 +86,11 @@ def batch_count(rows: int, batch_size: int) -> int:
 def sequential(rows: Sequence[int], *, batch_size: int) -> Batches:
     """Every row once, in the order given: for evaluation, where nothing is random."""
     starts = range(0, len(rows), batch_size)
-    return Batches(len(starts), lambda number: [Draw(row, 0) for row in rows[starts[number] : starts[number] + batch_size]])
+
+    def batch(number: int) -> list[Draw]:
+        return [Draw(row, 0) for row in rows[starts[number] : starts[number] + batch_size]]
+
+    return Batches(len(starts), batch)
 
 
 def share(batch: list[Draw], *, parts: int, part: int) -> list[Draw]:

@@ -118,7 +118,8 @@ class TableSource:
         rows, blank = labelled(table, targets, on_blank_target)
         division = divider.divide(table, rows, targets[0] if targets else None, self._media())
         self.split_origin = division.origin
-        self.splits, leaks = self._separated(division, group, on_leakage)
+        parts, leaks = self._separated(division, group, on_leakage)
+        self.splits = {split: array("q", rows) for split, rows in parts.items()}  # lists take four times the memory
         self.notes = [*table.notes, *self._unused({*targets, id or "id", *dividing}), *blank, *division.notes, *leaks]
 
     @classmethod
@@ -212,8 +213,9 @@ class TableSource:
         if not self.present(row, name):
             return None
         modality = self._modalities[name]
-        cells = tuple(self._cell(row, column, modality) for column in modality.columns)
-        return cells if modality.several else cells[0]
+        if not modality.several:
+            return self._cell(row, modality.columns[0], modality)
+        return tuple(self._cell(row, column, modality) for column in modality.columns)
 
     def _written(self, row: int, column: str) -> str:
         """What stands in the table; "" for a blank cell, or where rows to predict lack the column."""
