@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import combinations, product
 from typing import Literal, NamedTuple
 
@@ -122,11 +123,10 @@ def alike(
     }
     if sum(bytes_ * len(equal) for bytes_, equal in suspects.items()) > MOST_BYTES * len(files):
         return files, False
-    digests = {
-        (name, cell): hashlib.sha256(read(name, row_of[name, cell])).hexdigest()
-        for equal in suspects.values()
-        for name, cell in equal
-    }
+    digests = {}
+    for name, cell in (file for equal in suspects.values() for file in equal):
+        with suppress(ValueError, OSError):  # a bad sample is told with its row where it is read to be trained on
+            digests[name, cell] = hashlib.sha256(read(name, row_of[name, cell])).hexdigest()
     return {name: [digests.get((name, cell), cell) for cell in cells] for name, cells in files.items()}, True
 
 
