@@ -689,6 +689,24 @@ def test_a_batch_in_which_one_row_has_the_modality_trains(train):
     assert train()[0] == 0
 
 
+@pytest.mark.parametrize("emptied", ["image", "audio"])
+def test_half_of_a_column_of_media_may_be_blank_in_training_evaluating_and_predicting(mmtrain, train, emptied):
+    """Of two test rows one has all three, and the score of each is told; predictions are of all twelve."""
+    whole = columns()[emptied]
+    write(**{emptied: [cell if row % 2 else "" for row, cell in enumerate(whole)]})
+    others = "+".join(name for name in ("text", "image", "audio") if name != emptied)
+
+    for verb in (train, lambda: mmtrain("evaluate", "last", "split=test")):
+        code, out, _ = verb()
+        told = out.partition("accuracy on test by what a row has\n")[2].splitlines()[:2]
+        assert code == 0
+        assert sorted(line.split()[0] for line in told) == sorted([others, "text+image+audio"])
+        assert all(" 1 rows " in line for line in told)
+
+    assert mmtrain("predict", "last", "input=t.csv", "output=said.csv")[0] == 0
+    assert len(Path("said.csv").read_text(encoding="utf-8").splitlines()) == 1 + ROWS
+
+
 # ---------------------------------------------------------------------------------------------- numbers and memory
 
 ENCODER = """
