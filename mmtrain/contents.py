@@ -29,8 +29,8 @@ class Noted(NamedTuple):
     cells: Mapping[str, str]
 
 
-def lines(source: DataSource) -> Iterator[str]:
-    """The lines of splits.jsonl, split by split; reads the media of the first rows."""
+def noted(source: DataSource) -> Iterator[tuple[str, Noted]]:
+    """The rows of a source by id, split by split; reads the media of the first ones."""
     left = MOST_BYTES
     media = set[str]()
     for split, rows in source.splits.items():
@@ -54,13 +54,14 @@ def lines(source: DataSource) -> Iterator[str]:
             for name in source.targets:
                 if (value := source.target(row, name)) is not None:
                     cells[name] = _digest([value])
-            yield json.dumps({"id": source.ids[row], "split": split, "cells": cells}, ensure_ascii=False) + "\n"
+            yield source.ids[row], Noted(split, cells)
 
 
 def write(folder: Path, source: DataSource) -> None:
     """Writes splits.jsonl."""
     with (folder / FILE).open("w", encoding="utf-8") as file:
-        file.writelines(lines(source))
+        for name, row in noted(source):
+            file.write(json.dumps({"id": name, "split": row.split, "cells": row.cells}, ensure_ascii=False) + "\n")
 
 
 def read(folder: Path) -> dict[str, Noted]:
@@ -96,6 +97,17 @@ def changed(before: Mapping[str, Noted], now: Mapping[str, Noted]) -> Iterator[t
             digests = old.cells.get(column), new.cells.get(column)
             if digests[0] != digests[1] and _UNREAD not in digests:
                 yield name, column
+
+
+def difference(before: Mapping[str, Noted], source: DataSource) -> str:
+    """How many rows of a source are not as they were noted: new, gone, in another split, of other content."""
+    now = dict(noted(source))
+    moved = sum(now[name].split != row.split for name, row in before.items() if name in now)
+    other = len({name for name, _ in changed(before, now)})
+    return (
+        f"{len(now.keys() - before.keys()):,} rows are new, {len(before.keys() - now.keys()):,} gone, {moved:,} in "
+        f"another split, {other:,} of other content"
+    )
 
 
 def _pieces(cell: Cell | None) -> list[str | bytes | None]:

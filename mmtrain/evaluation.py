@@ -11,7 +11,7 @@ from torch import nn
 from mmtrain.contracts import Results, Rows
 from mmtrain.data.dataset import Data
 from mmtrain.data.loader import batches
-from mmtrain.data.plan import sequential, share
+from mmtrain.data.plan import Batches, sequential, share
 from mmtrain.device import Compute
 from mmtrain.errors import DataError
 from mmtrain.peers import Peers
@@ -54,10 +54,8 @@ def evaluate(
         Abandoned: `poll` has said so.
     """
     peers = peers or Peers()
-    plan = [
-        share(batch, parts=peers.size, part=peers.rank)
-        for batch in sequential(rows, batch_size=batch_size * peers.size)
-    ]
+    whole = sequential(rows, batch_size=batch_size * peers.size)
+    plan = Batches(len(whole), lambda number: share(whole[number], parts=peers.size, part=peers.rank))
     ids: list[str] = []
     outputs: list[Rows] = []
     targets: dict[str, list[Target]] = {name: [] for name in task.targets}

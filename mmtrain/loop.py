@@ -16,10 +16,10 @@ import torch
 from torch import nn
 
 from mmtrain import checkpoint
-from mmtrain.contracts import Batch, Outputs, Results
+from mmtrain.contracts import Batch, Draw, Outputs, Results
 from mmtrain.data.fitting import refuse_many
 from mmtrain.data.loader import batches
-from mmtrain.data.plan import share
+from mmtrain.data.plan import Batches, share
 from mmtrain.errors import Stopped
 from mmtrain.evaluation import Abandoned, evaluate
 from mmtrain.mixture import mixed_weight
@@ -73,13 +73,15 @@ def steps_of_epoch(run: Run) -> Generator[list[Batch], None, None]:
     """What is left of the epoch under way: for each optimizer step, this process's share, in `accumulate` parts."""
     settings, progress = run.settings.trainer, run.state.progress
     plan = run.plan(seed=run.settings.seed, epoch=progress.epoch, batch_size=settings.batch_size)[progress.batch :]
-    shares = [
-        share(share(batch, parts=settings.accumulate, part=micro), parts=run.peers.size, part=run.peers.rank)
-        for batch in plan
-        for micro in range(settings.accumulate)
-    ]
+
+    def part(number: int) -> list[Draw]:
+        batch, micro = divmod(number, settings.accumulate)
+        own = share(plan[batch], parts=settings.accumulate, part=micro)
+        return share(own, parts=run.peers.size, part=run.peers.rank)
+
+    shares = Batches(len(plan) * settings.accumulate, part)
     loader = batches(run.data, shares, train=True, num_workers=settings.num_workers, pin_memory=run.compute.pin_memory)
-    for _ in plan:
+    for _ in range(len(plan)):
         yield list(islice(loader, settings.accumulate))
 
 

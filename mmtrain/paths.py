@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mmtrain.errors import ConfigError, DiskError
 
+_PLAIN = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)*\Z")  # what nearly all paths look like, and nothing is wrong with
 _NOT_A_FILE = re.compile(r"^(\w[\w+.-]*:|[|<>-])")  # http://, data:, C:\, |command, -option
 
 
@@ -83,6 +84,8 @@ def safe_size(root: Path, value: str, folders: set[str]) -> int:
 
 
 def _refuse(root: Path, value: str) -> None:
+    if _PLAIN.match(value):
+        return
     if not value or "\0" in value or _NOT_A_FILE.match(value):
         raise ValueError(f"{value[:80]!r} is not a relative file path")
     if value[0] in "/\\~" or ".." in value.replace("\\", "/").split("/"):

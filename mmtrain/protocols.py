@@ -133,7 +133,7 @@ class Plan(Protocol):
 
     rows: int
 
-    def __call__(self, *, seed: int, epoch: int, batch_size: int) -> list[list[Draw]]:
+    def __call__(self, *, seed: int, epoch: int, batch_size: int) -> Sequence[list[Draw]]:
         """The batches of an epoch, the same at every call; made by `plan.drawn`, which gives each draw its key."""
 
 

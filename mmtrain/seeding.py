@@ -17,7 +17,7 @@ import torch
 
 def key(*parts: int | str) -> int:
     """63 bits of SHA-256 over the parts, joined by `|`: `key(seed, epoch, draw, "augment")`."""
-    digest = hashlib.sha256("|".join(str(part) for part in parts).encode()).digest()
+    digest = hashlib.sha256("|".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 

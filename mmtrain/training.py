@@ -143,7 +143,7 @@ def prepare(parts: Parts, folder: Path, compute: Compute, peers: Peers, stop: St
     facts = {**environment(compute, peers), "data": source.fingerprint(), "total_steps": total, "config": parts.config}
     saved_step = -1
     if resumed:
-        saved_step = _restore(state, folder, facts, settings, peers)
+        saved_step = _restore(state, folder, facts, settings, peers, source)
     parameters = parameter_counts(parts.model)
     if peers.first:
         targets = [target.summary() for target in parts.data.spec.targets.values()]
@@ -180,7 +180,9 @@ def prepare(parts: Parts, folder: Path, compute: Compute, peers: Peers, stop: St
     )
 
 
-def _restore(state: TrainState, folder: Path, facts: dict[str, object], settings: RunSettings, peers: Peers) -> int:
+def _restore(
+    state: TrainState, folder: Path, facts: dict[str, object], settings: RunSettings, peers: Peers, source: DataSource
+) -> int:
     """Loads the newest good checkpoint, after asking whether it belongs to this data and machine; returns its step."""
     saved, faults = checkpoint.newest(folder / "checkpoints")
     if peers.first:
@@ -188,9 +190,9 @@ def _restore(state: TrainState, folder: Path, facts: dict[str, object], settings
             say(f"passed over: {fault}")
     before = saved.facts
     if before["data"] != facts["data"]:
+        told = f"by {contents.FILE}, {contents.difference(contents.read(folder), source)}"
         raise DataError(
-            f"the data has changed since {folder} was made (fingerprint {str(before['data'])[:12]} then, "
-            f"{str(facts['data'])[:12]} now); put the old rows and files back, or train anew."
+            f"the data has changed since {folder} was made: {told}; put the old rows and files back, or train anew."
         )
     if before["processes"] != facts["processes"] and settings.determinism == "strict":
         raise ConfigError(f"`determinism=strict`: made by {before['processes']} processes, now {facts['processes']}.")

@@ -689,6 +689,24 @@ def test_a_batch_in_which_one_row_has_the_modality_trains(train):
     assert train()[0] == 0
 
 
+@pytest.mark.parametrize("emptied", ["image", "audio"])
+def test_half_of_a_column_of_media_may_be_blank_in_training_evaluating_and_predicting(mmtrain, train, emptied):
+    """Of two test rows one has all three, and the score of each is told; predictions are of all twelve."""
+    whole = columns()[emptied]
+    write(**{emptied: [cell if row % 2 else "" for row, cell in enumerate(whole)]})
+    others = "+".join(name for name in ("text", "image", "audio") if name != emptied)
+
+    for verb in (train, lambda: mmtrain("evaluate", "last", "split=test")):
+        code, out, _ = verb()
+        told = out.partition("accuracy on test by what a row has\n")[2].splitlines()[:2]
+        assert code == 0
+        assert sorted(line.split()[0] for line in told) == sorted([others, "text+image+audio"])
+        assert all(" 1 rows " in line for line in told)
+
+    assert mmtrain("predict", "last", "input=t.csv", "output=said.csv")[0] == 0
+    assert len(Path("said.csv").read_text(encoding="utf-8").splitlines()) == 1 + ROWS
+
+
 # ---------------------------------------------------------------------------------------------- numbers and memory
 
 ENCODER = """
@@ -1061,11 +1079,21 @@ def test_weights_of_another_model_are_refused(mmtrain, run, changed, said):
         assert said in err
 
 
-@pytest.mark.parametrize("change", ["labels", "a row more", "a file"])
+CHANGES = {
+    "labels": "0 rows are new, 0 gone, 0 in another split, 12 of other content",
+    "a row more": "1 rows are new, 0 gone, 0 in another split, 0 of other content",
+    "a file": "0 rows are new, 0 gone, 0 in another split, 3 of other content",
+    "splits": "0 rows are new, 0 gone, 2 in another split, 0 of other content",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_a_resume_on_changed_data_is_refused(mmtrain, run, change):
-    """A file counts by its size."""
+    """The rows that differ are counted: three have the picture. A file that keeps its size is not looked at."""
     if change == "labels":
         write(label=["y", "x"] * 6)
+    elif change == "splits":
+        write(split=["val", *SPLIT[1:-1], "train"])
     elif change == "a row more":
         with Path("t.csv").open("a", encoding="utf-8") as file:
             file.write("red fish,0.png,0.wav,x,train\n")
@@ -1075,7 +1103,7 @@ def test_a_resume_on_changed_data_is_refused(mmtrain, run, change):
     code, _, err = mmtrain("resume", "last")
 
     assert code == 3
-    assert "the data has changed since" in err
+    assert f"was made: by splits.jsonl, {CHANGES[change]}; put the old rows and files back" in err
 
 
 def test_a_run_that_ended_before_its_data_was_read_says_so(mmtrain, train):

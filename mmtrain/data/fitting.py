@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 
 from torch import nn
 
@@ -55,14 +56,13 @@ def build_reader(source: DataSource, readers: Mapping[str, ReaderFactory], name:
 
 def fit_signal(source: DataSource, reader: Reader, name: str, train: Sequence[int]) -> SignalSpec:
     """Lets a reader learn from the training rows that have its modality."""
-    present = [row for row in train if source.present(row, name)]
-    if not present:
+    if not any(source.present(row, name) for row in train):
         raise DataError(f"`{name}` is missing in all {len(train):,} training rows; leave it out of `modalities`.")
     current: int | None = None
 
     def cells() -> Iterator[Cell]:
         nonlocal current
-        for current in present:
+        for current in train:
             cell = source.cell(current, name)
             if cell is not None:
                 yield cell
@@ -84,11 +84,13 @@ def require_target(source: DataSource, name: str) -> None:
 
 def require_targets(source: DataSource, names: Sequence[str]) -> None:
     """Raises a DataError where a row that is to be learned from or judged has none of the targets."""
-    labelled = [row for split, rows in source.splits.items() if split != PREDICT for row in rows]
-    blank = [row for row in labelled if all(source.target(row, name) is None for name in names)] if names else []
-    if blank:
+    labelled = [rows for split, rows in source.splits.items() if split != PREDICT]
+    blank: Iterable[int] = chain.from_iterable(labelled) if names else []
+    for name in names:
+        blank = [row for row in blank if source.target(row, name) is None]
+    if blank := list(blank):
         what = f"no `{names[0]}`" if len(names) == 1 else f"none of `{'`, `'.join(names)}`"
-        rows = f"{len(blank):,} of {len(labelled):,} rows have {what}"
+        rows = f"{len(blank):,} of {sum(map(len, labelled)):,} rows have {what}"
         raise DataError(f"{rows}: {places(source, blank)}; fill the cells in, or take the rows out of the table.")
 
 
@@ -106,9 +108,9 @@ def fit_target(source: DataSource, reader: TargetReader, name: str, *, skip: boo
     """
     bad = _refused(source, name, reader.check)
     notes = _told(source, name, bad, skip=skip)
-    train = [row for row in source.splits["train"] if row not in bad]
+    train = (source.target(row, name) for row in source.splits["train"] if row not in bad)
     try:
-        spec = reader.fit([value for row in train if (value := source.target(row, name)) is not None])
+        spec = reader.fit(value for value in train if value is not None)
     except ValueError as error:
         raise DataError(f"{error}.") from None
     notes += [*reader.remarks, *refuse_unknown(source, reader, name, skip=skip, known=bad)]

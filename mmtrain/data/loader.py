@@ -61,8 +61,8 @@ def batches(
     end = partial(_end, set(multiprocessing.active_children()) - others)
     atexit.register(end)  # Python waits for its children at exit, and these ignore the SIGTERM it sends them
     try:
-        for draws in plan:
-            arrived = _next(arriving, [data.source.ids[draw.row] for draw in draws])
+        for number in range(len(plan)):
+            arrived = _next(arriving, data, plan, number)
             if isinstance(arrived, MmtrainError):
                 raise arrived
             yield arrived
@@ -72,7 +72,9 @@ def batches(
         atexit.unregister(end)
 
 
-def _next(arriving: Iterator[Batch | MmtrainError], ids: list[str]) -> Batch | MmtrainError:
+def _next(
+    arriving: Iterator[Batch | MmtrainError], data: Data, plan: Sequence[list[Draw]], number: int
+) -> Batch | MmtrainError:
     try:
         return next(arriving)
     except RuntimeError as error:
@@ -80,8 +82,9 @@ def _next(arriving: Iterator[Batch | MmtrainError], ids: list[str]) -> Batch | M
         if not reason.startswith("DataLoader"):  # an error in the worker's own code
             raise
     # Made outside of the block above: as its context, the first error would keep the loader and its workers alive.
+    ids = ", ".join(data.source.ids[draw.row] for draw in plan[number][:3])
     return DataError(
-        f"a data worker has died or hangs at the batch of {', '.join(ids[:3])}, ... or soon after ({reason}); "
+        f"a data worker has died or hangs at the batch of {ids}, ... or soon after ({reason}); "
         "run again with `trainer.num_workers=0` to see where."
     )
 

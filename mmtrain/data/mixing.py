@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mmtrain import seeding
 from mmtrain.contracts import Batch, DataSpec, Draw, Mix, Mixed, Signal
-from mmtrain.data.plan import shuffled
+from mmtrain.data.plan import Batches, shuffled
 from mmtrain.protocols import Plan
 
 KINDS = ("image", "video", "audio")
@@ -51,10 +51,10 @@ class MixedPlan:
         self._plan, self._cut, self._alpha = plan, cut, alpha
         self.rows = plan.rows
 
-    def __call__(self, *, seed: int, epoch: int, batch_size: int) -> list[list[Draw]]:
+    def __call__(self, *, seed: int, epoch: int, batch_size: int) -> Batches:
         """The batches of an epoch."""
         batches = self._plan(seed=seed, epoch=epoch, batch_size=batch_size)
-        return [self._paired(batch, (seed, epoch, number)) for number, batch in enumerate(batches)]
+        return Batches(len(batches), lambda number: self._paired(batches[number], (seed, epoch, number)))
 
     def _paired(self, batch: list[Draw], key: tuple[int, int, int]) -> list[Draw]:
         circle = shuffled(range(len(batch)), *key, "partners")

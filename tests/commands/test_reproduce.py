@@ -140,7 +140,7 @@ def test_media_beyond_the_limit_are_not_read(monkeypatch):
     source = BuiltinSource(variant="text_image", train_rows=20, val_rows=20, test_rows=20)
     monkeypatch.setattr(contents, "MOST_BYTES", sum(len(source.cell(row, "image")) for row in range(3)))
 
-    noted = [json.loads(line)["cells"] for line in contents.lines(source)]
+    noted = [row.cells for _, row in contents.noted(source)]
 
     assert [row["image"] != "" for row in noted] == [True] * 3 + [False] * 57
     assert all(len(row["text"]) == 8 for row in noted)

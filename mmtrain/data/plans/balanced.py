@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Annotated
 
-from mmtrain.contracts import Draw, Range
+from mmtrain.contracts import Range
 from mmtrain.data.dataset import Data
-from mmtrain.data.plan import drawn, shuffled
+from mmtrain.data.plan import Batches, drawn, shuffled
 
 
 class BalancedPlan:
@@ -45,7 +45,7 @@ class BalancedPlan:
         if self.rows < len(self._classes):
             raise ValueError(f"`rows` (={self.rows}) must give each of {len(self._classes)} classes a row an epoch")
 
-    def __call__(self, *, seed: int, epoch: int, batch_size: int) -> list[list[Draw]]:
+    def __call__(self, *, seed: int, epoch: int, batch_size: int) -> Batches:
         """The batches of an epoch; each class goes on where the epoch before has left it."""
         count = len(self._classes)
         start, end = epoch * self.rows, (epoch + 1) * self.rows  # places in the turns of the classes, from the first on

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from mmtrain.contracts import Draw, Range
+from mmtrain.contracts import Range
 from mmtrain.data.dataset import Data
-from mmtrain.data.plan import drawn, shuffled
+from mmtrain.data.plan import Batches, drawn, shuffled
 from mmtrain.errors import DataError
 from mmtrain.protocols import Measuring
 
@@ -41,13 +41,14 @@ class BucketedPlan:
         self._lengths = {row: _length(data, row, name) for row in self._train}
         self.rows = len(self._train)
 
-    def __call__(self, *, seed: int, epoch: int, batch_size: int) -> list[list[Draw]]:
+    def __call__(self, *, seed: int, epoch: int, batch_size: int) -> Batches:
         """The batches of an epoch."""
         rows, size = shuffled(self._train, seed, epoch, "order"), self.window * batch_size
         windows = [rows[start : start + size] for start in range(0, len(rows), size)]
         ordered = [row for window in windows for row in sorted(window, key=self._lengths.__getitem__)]
         batches = drawn(ordered, seed=seed, epoch=epoch, batch_size=batch_size)
-        return [batches[number] for number in shuffled(range(len(batches)), seed, epoch, "batches")]
+        order = shuffled(range(len(batches)), seed, epoch, "batches")
+        return Batches(len(order), lambda place: batches[order[place]])
 
 
 def _length(data: Data, row: int, name: str) -> int:

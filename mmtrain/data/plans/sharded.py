@@ -12,9 +12,9 @@ from typing import Annotated
 import torch
 
 from mmtrain import seeding
-from mmtrain.contracts import Draw, Range
+from mmtrain.contracts import Range
 from mmtrain.data.dataset import Data
-from mmtrain.data.plan import drawn, shuffled
+from mmtrain.data.plan import Batches, drawn, shuffled
 from mmtrain.protocols import Sharded
 
 
@@ -38,7 +38,7 @@ class ShardedPlan:
         self.window = window
         self.rows = len(train)
 
-    def __call__(self, *, seed: int, epoch: int, batch_size: int) -> list[list[Draw]]:
+    def __call__(self, *, seed: int, epoch: int, batch_size: int) -> Batches:
         """The batches of an epoch."""
         order = shuffled(range(len(self._shards)), seed, epoch, "shards")
         waiting = [row for number in order for row in self._shards[number]]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from mmtrain.contracts import Draw
 from mmtrain.data.dataset import Data
-from mmtrain.data.plan import uniform
+from mmtrain.data.plan import Batches, uniform
 
 
 class UniformPlan:
@@ -15,6 +14,6 @@ class UniformPlan:
         self._train = data.source.splits["train"]
         self.rows = len(self._train)
 
-    def __call__(self, *, seed: int, epoch: int, batch_size: int) -> list[list[Draw]]:
+    def __call__(self, *, seed: int, epoch: int, batch_size: int) -> Batches:
         """The batches of an epoch."""
         return uniform(self._train, seed=seed, epoch=epoch, batch_size=batch_size)

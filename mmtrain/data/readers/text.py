@@ -81,8 +81,8 @@ class TextReader:
         """
         counts: Counter[str] = Counter()
         for cell in cells:
-            counts.update(word for word in self.words(cell) if len(word) <= LONGEST_WORD)
-        common = [word for word, count in counts.items() if count >= self.min_count]
+            counts.update(self.words(cell))
+        common = [word for word, count in counts.items() if count >= self.min_count and len(word) <= LONGEST_WORD]
         if not common:
             raise ValueError(f"no word occurs `min_count` (={self.min_count}) times in the training texts")
         common.sort(key=lambda word: (-counts[word], word))
@@ -134,7 +134,7 @@ def text_of(cell: Cell) -> str:
 
 
 def _words(text: str) -> Iterator[str]:
-    return (match.group() for match in _WORD.finditer(text))
+    return map(re.Match.group, _WORD.finditer(text))
 
 
 def _characters(text: str) -> Iterator[str]:

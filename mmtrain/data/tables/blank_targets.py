@@ -20,10 +20,8 @@ def labelled(table: Manifest, targets: Sequence[str], on_blank: OnBlankTarget) -
     Raises:
         DataError: Some have none, and `on_blank` is `error`; or none has one.
     """
-    blank = list(range(len(table))) if targets else []
-    for name in targets:
-        cells = table.columns[name]
-        blank = [row for row in blank if not cells[row].strip()]
+    columns = [table.columns[name] for name in targets]
+    blank = [row for row, cells in enumerate(zip(*columns, strict=True)) if not any(map(str.strip, cells))]
     if not blank:
         return range(len(table)), []
     lacking = set(blank)

@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from mmtrain.data.tables.manifest import Manifest
 from mmtrain.errors import DataError
 
@@ -92,6 +94,15 @@ def modalities(
             f" set `dataset.kinds={{column: kind}}`; columns: {', '.join(table.columns)}."
         )
     return found
+
+
+def filled(table: Manifest, modality: Modality) -> bytes:
+    """A byte a row, 1 where one of the columns is not blank: asked for often, and shared by worker processes."""
+    found = np.zeros(len(table), bool)
+    for column in modality.columns:
+        if column in table.columns:
+            found |= np.fromiter((bool(cell.strip()) for cell in table.columns[column]), bool, len(table))
+    return found.tobytes()
 
 
 def _guess(table: Manifest, others: set[str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from mmtrain.data.tables import splits
+from mmtrain.data.tables.cells import hashes
 from mmtrain.data.tables.manifest import Manifest
 from mmtrain.errors import DataError
 
@@ -168,13 +169,11 @@ class Divider:
         """Draws with groups kept whole, and says which; files that link too many rows are left out of it one by one."""
         if self.group:
             return draw(together[self.group]), f", equal `{self.group}` kept together"
-        names = sorted(
-            (name for name, cells in together.items() if _repeats(cells)), key=lambda name: -len(set(together[name]))
-        )
+        names = sorted(_repeating(together), key=lambda name: -len(set(together[name])))
         while names:
             groups = splits.linked([together[name] for name in names])
             sizes = Counter(group for group in groups if group)
-            if not sizes or max(sizes.values()) <= max(2, share * len(groups)):
+            if sizes and max(sizes.values()) <= max(2, share * len(groups)):
                 try:
                     return draw(groups), f", rows of one {' or '.join(f'`{name}`' for name in names)} kept together"
                 except ValueError:
@@ -183,11 +182,14 @@ class Divider:
         return draw(None), ""
 
 
-def _repeats(cells: Sequence[str]) -> bool:
-    hashes = np.fromiter((hash(cell) for cell in cells if cell.strip()), np.int64)
-    if len(np.unique(hashes)) == len(hashes):
-        return False  # without a set of them, which of a million takes 100 MB
-    return len({cell for cell in cells if cell.strip()}) < len(hashes)
+def _repeating(together: Mapping[str, Sequence[str]]) -> list[str]:
+    """The columns with a cell that stands somewhere else too, in the same column or in another."""
+    found = {name: hashes(cells) for name, cells in together.items()}
+    if not found:
+        return []
+    values, counts = np.unique(np.concatenate(list(found.values())), return_counts=True)
+    twice = values[(counts > 1) & (values != 0)]
+    return [name for name, own in found.items() if len(twice) and np.isin(own, twice).any()]
 
 
 def _few(labels: Sequence[str], count: int) -> list[str]:

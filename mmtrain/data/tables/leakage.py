@@ -1,30 +1,35 @@
-"""Finds files and groups that are in two splits, where a score measures memory, and can move their rows together."""
+"""Finds files and groups that are in two splits, where a score measures memory, and can move their rows together.
+
+A file counts as the same wherever it stands: a picture that one column trains on and another tests on is shared too.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from itertools import combinations
+from contextlib import suppress
+from itertools import combinations, product
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mmtrain.data.tables.cells import hashes
 from mmtrain.data.tables.splits import linked
 
 OnLeakage = Literal["warn", "error", "move"]
 Hashes = NDArray[np.int64]
+Columns = Mapping[str, Sequence[str]]
 
 MOST_FILES = 20_000  # of a column; to look at the sizes of more would delay the start by seconds
 MOST_BYTES = 2**28  # to read for a column
 
 
 class Crossing(NamedTuple):
-    """What two splits share of a column: how many files or values, and the first row of the first of them in each."""
+    """What two splits share: in which column of each, how many files or values, and the first row of the first."""
 
-    column: str
+    columns: tuple[str, str]
     splits: tuple[str, str]
     values: int
     rows: tuple[int, int]
@@ -32,8 +37,8 @@ class Crossing(NamedTuple):
 
 def separated(
     parts: Mapping[str, Sequence[int]],
-    group: Mapping[str, Sequence[str]],
-    files: Mapping[str, Sequence[str]],
+    group: Columns,
+    files: Columns,
     on_leakage: OnLeakage,
     *,
     size: Callable[[str, int], int],
@@ -54,23 +59,25 @@ def separated(
     Raises:
         ValueError: Something is shared and `on_leakage` is `error`, or `move` would leave a split without rows.
     """
-    columns, notes = dict(group), []
-    for name, cells in files.items():
-        columns[name], complete = alike(cells, parts, partial(size, name), partial(read, name))
-        if not complete:
-            notes.append(f"files of `{name}` are compared between splits by name only: too many to read them")
-    found = crossings(parts, columns)
+    notes = []
+    contents, complete = alike(files, parts, size, read)
+    if not complete:
+        names = ", ".join(f"`{name}`" for name in files)
+        notes.append(f"files of {names} are compared between splits by name only: too many to read them")
+    found = [crossing for space in (group, contents) for crossing in crossings(parts, space)]
     if not found:
         return parts, notes
     if on_leakage == "move":
-        made, moves = moved(parts, columns)
+        made, moves = moved(parts, group, contents)
         told = (f"{count:,} rows from {old} to {new}" for (old, new), count in moves.items())
         return made, [*notes, f"moved to where rows of the same file or group are: {', '.join(told)}"]
     for leak in found:
-        cells = group.get(leak.column) or files[leak.column]
-        places = " and ".join(f"{line(row)} ({cells[row]})" for row in leak.rows)
-        what = "values" if leak.column in group else "files"
-        notes.append(f"{leak.values:,} {what} of `{leak.column}` are in both {' and '.join(leak.splits)}: {places}")
+        (one, other), (split, there) = leak.columns, leak.splits
+        what = f"{leak.values:,} {'values' if one in group else 'files'} of `{one}`"
+        where = f"in both {split} and {there}" if one == other else f"in {split}, and in `{other}` of {there}"
+        cells = [{**group, **files}[name][row] for name, row in zip(leak.columns, leak.rows, strict=True)]
+        places = (f"{line(row)} ({cell})" for row, cell in zip(leak.rows, cells, strict=True))
+        notes.append(f"{what} are {where}: {' and '.join(places)}")
     if on_leakage == "warn":
         notes[-1] += "; `dataset.on_leakage=move` puts such rows into one split"
     if on_leakage == "error":
@@ -79,77 +86,83 @@ def separated(
 
 
 def alike(
-    cells: Sequence[str], parts: Mapping[str, Sequence[int]], size: Callable[[int], int], read: Callable[[int], bytes]
-) -> tuple[Sequence[str], bool]:
-    """The cells of a column of files, those of equal content in different splits made equal.
+    files: Columns,
+    parts: Mapping[str, Sequence[int]],
+    size: Callable[[str, int], int],
+    read: Callable[[str, int], bytes],
+) -> tuple[Columns, bool]:
+    """The cells of columns of files, those of equal content in different splits made equal.
 
     Only files of equal size are read, and only where they are in different splits.
 
     Args:
-        cells: One a row.
+        files: One cell a row each.
         parts: The rows of each split.
-        size: Bytes of the file of a row.
+        size: Bytes of the file of a column and row.
         read: Its content.
 
     Returns:
         The cells, and False where there are too many files or bytes to look into: those are compared by name.
     """
-    where: defaultdict[str, set[str]] = defaultdict(set)
-    rows_of: dict[str, int] = {}
-    for split, rows in parts.items():
+    where: defaultdict[tuple[str, str], set[str]] = defaultdict(set)  # the splits of each file, by column and cell
+    row_of: dict[tuple[str, str], int] = {}
+    for (split, rows), (name, cells) in product(parts.items(), files.items()):
         for row in rows:
             if (cell := cells[row]).strip():
-                where[cell].add(split)
-                rows_of.setdefault(cell, row)
-                if len(where) > MOST_FILES:
-                    return cells, False
-    by_size: defaultdict[int, list[str]] = defaultdict(list)
-    for cell in where:
-        by_size[size(rows_of[cell])].append(cell)
+                where[name, cell].add(split)
+                row_of.setdefault((name, cell), row)
+                if len(where) > MOST_FILES * len(files):
+                    return files, False
+    by_size: defaultdict[int, list[tuple[str, str]]] = defaultdict(list)
+    for file, row in row_of.items():
+        by_size[size(file[0], row)].append(file)
     suspects = {
-        bytes_: files
-        for bytes_, files in by_size.items()
-        if len(files) > 1 and len(set.union(*(where[file] for file in files))) > 1
+        bytes_: equal
+        for bytes_, equal in by_size.items()
+        if len(equal) > 1 and len(set.union(*(where[file] for file in equal))) > 1
     }
-    if sum(bytes_ * len(files) for bytes_, files in suspects.items()) > MOST_BYTES:
-        return cells, False
-    same: dict[str, str] = {}
-    for files in suspects.values():
-        first: dict[bytes, str] = {}
-        for file in files:
-            same[file] = first.setdefault(hashlib.sha256(read(rows_of[file])).digest(), file)
-    return [same.get(cell, cell) for cell in cells], True
+    if sum(bytes_ * len(equal) for bytes_, equal in suspects.items()) > MOST_BYTES * len(files):
+        return files, False
+    digests = {}
+    for name, cell in (file for equal in suspects.values() for file in equal):
+        with suppress(ValueError, OSError):  # a bad sample is told with its row where it is read to be trained on
+            digests[name, cell] = hashlib.sha256(read(name, row_of[name, cell])).hexdigest()
+    return {name: [digests.get((name, cell), cell) for cell in cells] for name, cells in files.items()}, True
 
 
-def crossings(parts: Mapping[str, Sequence[int]], columns: Mapping[str, Sequence[str]]) -> list[Crossing]:
-    """What any two splits share of each column; blank cells are nobody's."""
+def crossings(parts: Mapping[str, Sequence[int]], columns: Columns) -> list[Crossing]:
+    """What any two splits share of some columns, within one of them or across two; blank cells are nobody's."""
+    if not columns:
+        return []
     found = []
-    for name, cells in columns.items():
-        hashes = {split: np.fromiter((hash(cells[row]) for row in rows), np.int64) for split, rows in parts.items()}
-        for one, other in combinations(parts, 2):
-            # of a million distinct cells a dict would take 200 MB; equal hashes are few, and then cells are compared
-            equal = np.intersect1d(hashes[one], hashes[other])
-            first, there = (_first(cells, parts[split], hashes[split], equal) for split in (one, other))
-            shared = [value for value in first if value in there]
-            if shared:
-                rows_of_first = (first[shared[0]], there[shared[0]])
-                found.append(Crossing(name, (one, other), len(shared), rows_of_first))
+    hashed = {name: hashes(cells) for name, cells in columns.items()}
+    # of a million distinct cells a dict would take 200 MB; equal hashes are few, and then cells are compared
+    known = {split: np.unique(np.concatenate([of[rows] for of in hashed.values()])) for split, rows in parts.items()}
+    for one, other in combinations(parts, 2):
+        equal = np.intersect1d(known[one], known[other], assume_unique=True)
+        if not len(equal := equal[equal != 0]):
+            continue
+        for name, there in product(columns, repeat=2):
+            first = _first(columns[name], parts[one], hashed[name], equal)
+            second = _first(columns[there], parts[other], hashed[there], equal)
+            if shared := [value for value in first if value in second]:
+                rows_of_first = first[shared[0]], second[shared[0]]
+                found.append(Crossing((name, there), (one, other), len(shared), rows_of_first))
     return found
 
 
-def _first(cells: Sequence[str], rows: Sequence[int], hashes: Hashes, wanted: Hashes) -> dict[str, int]:
-    """The first row of each value that has one of the hashes; of no blank one."""
+def _first(cells: Sequence[str], rows: Sequence[int], hashed: Hashes, wanted: Hashes) -> dict[str, int]:
+    """The first row of each value that has one of the hashes."""
     found: dict[str, int] = {}
-    for place in np.flatnonzero(np.isin(hashes, wanted)).tolist():
-        if cells[rows[place]].strip():
-            found.setdefault(cells[rows[place]], rows[place])
+    for place in np.flatnonzero(np.isin(hashed[rows], wanted)).tolist():
+        found.setdefault(cells[rows[place]], rows[place])
     return found
 
 
 def moved(
-    parts: Mapping[str, Sequence[int]], columns: Mapping[str, Sequence[str]]
+    parts: Mapping[str, Sequence[int]], group: Columns, files: Columns
 ) -> tuple[dict[str, list[int]], Counter[tuple[str, str]]]:
-    """Puts rows that share a value of a column, also by way of other rows, into the first of their splits.
+    """Puts rows that share a group or a file, also by way of other rows, into the first of their splits.
 
     So train keeps all it has, and of val and test remains what training has not seen.
 
@@ -161,12 +174,12 @@ def moved(
     """
     rows = [row for split in parts.values() for row in split]
     home = [split for split, members in parts.items() for _ in members]
-    groups = linked([[cells[row] for row in rows] for cells in columns.values()])
-    first: dict[str, str] = {}
+    groups = linked(*([[cells[row] for row in rows] for cells in space.values()] for space in (group, files)))
+    home_of: dict[str, str] = {}
     made: dict[str, list[int]] = {split: [] for split in parts}
     moves: Counter[tuple[str, str]] = Counter()
     for row, split, group in zip(rows, home, groups, strict=True):  # the splits one after another, train first
-        target = first.setdefault(group, split) if group else split
+        target = home_of.setdefault(group, split) if group else split
         made[target].append(row)
         if target != split:
             moves[split, target] += 1

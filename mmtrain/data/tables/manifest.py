@@ -6,13 +6,13 @@ import hashlib
 import json
 import math
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmtrain.data.tables import arrow, class_folders, shards, text_table
 from mmtrain.data.tables.cells import BLOCK, BROKEN, Blocks, Column, Content, gather
-from mmtrain.data.tables.files import Files, Store
+from mmtrain.data.tables.files import Files, Store, Verified, digest_column
 from mmtrain.data.tables.parts import Part, parts
 from mmtrain.errors import DataError
 from mmtrain.suggest import nearest
@@ -103,8 +103,10 @@ class Manifest:
                 )
         return ids
 
-    def find_media(self, columns: Iterable[str], root: Path) -> tuple[dict[str, Store], bytes]:
+    def find_media(self, columns: Sequence[str], root: Path) -> tuple[dict[str, Store], bytes]:
         """Looks for all media of some columns, in the table itself or in files under `root`; opens none.
+
+        Where a column of the table says their SHA-256 (see `digest_column`), it is compared whenever one is read.
 
         Returns:
             The store of each column, and SHA-256 over sizes.
@@ -113,6 +115,9 @@ class Manifest:
             DataError: Some are not there; tells how many and the first five, a line a column.
         """
         stores = {name: self.stores.get(name) or Files(self.columns[name], root) for name in columns}
+        for name in stores:
+            if column := digest_column(name, columns, self.columns):
+                stores[name] = Verified(stores[name], self.columns[column], column)
         digest, told = hashlib.sha256(), []
         for name, store in stores.items():
             faults, content = store.look()

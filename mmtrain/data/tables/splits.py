@@ -84,18 +84,20 @@ def stratified(
     keys = np.fromiter((key(seed, rows[0], "split") for rows in units), np.int64)
     order = np.lexsort((keys, np.fromiter((numbers[labels[rows[0]]] for rows in units), np.int64))).tolist()
 
-    training = next(iter(fractions))
-    splits: dict[str, list[int]] = {split: [] for split in fractions}
-    trained: set[str] = set()
+    shares = list(fractions.values())
+    parts: list[list[int]] = [[] for _ in shares]
+    divisible: set[str] = set()  # classes of which the first split, for training, has rows
     dealt = 0
     for rows in (units[place] for place in order):
         dealt += len(rows)
-        classes = {labels[row] for row in rows}
-        behind = {split: share * dealt - len(splits[split]) for split, share in fractions.items()}
-        split = max(behind, key=behind.__getitem__) if classes <= trained and not classes & few else training
-        splits[split] += rows
-        if split == training:
-            trained |= classes
+        classes = [labels[row] for row in rows]
+        if divisible.issuperset(classes):
+            behind = [share * dealt - len(part) for share, part in zip(shares, parts, strict=True)]
+            parts[behind.index(max(behind))] += rows
+        else:
+            parts[0] += rows
+            divisible.update(label for label in classes if label not in few)
+    splits = dict(zip(fractions, parts, strict=True))
     for split, rows in splits.items():
         if not rows:
             raise ValueError(
@@ -121,12 +123,14 @@ def rare(labels: Sequence[str], splits: int) -> dict[str, int]:
     return {label: count for label, count in counts.items() if count < splits and label.strip()}
 
 
-def linked(columns: Sequence[Sequence[str]]) -> list[str]:
+def linked(*spaces: Sequence[Sequence[str]]) -> list[str]:
     """Groups of rows that share a cell of any of the columns, also by way of other rows; "" for a row that is alone.
 
     Args:
-        columns: One cell a row each; blank ones link nothing.
+        spaces: Columns of one cell a row each, by what their cells are: equal ones link rows within a column and across
+            the columns of a space, not across spaces; blank ones link nothing.
     """
+    columns = [cells for space in spaces for cells in space]
     if len(columns) == 1:
         counts = Counter(columns[0])
         return [cell if counts[cell] > 1 and cell.strip() else "" for cell in columns[0]]
@@ -138,9 +142,9 @@ def linked(columns: Sequence[Sequence[str]]) -> list[str]:
             row = parents[row]
         return row
 
-    for cells in columns:
+    for space in spaces:
         first: dict[str, int] = {}
-        for row, cell in enumerate(cells):
+        for row, cell in (numbered for cells in space for numbered in enumerate(cells)):
             if cell.strip() and (other := first.setdefault(cell, row)) != row:
                 one, two = sorted((root(row), root(other)))
                 parents[two] = one

@@ -12,13 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-
 from mmtrain.contracts import Cell, Range
 from mmtrain.data.tables import leakage, manifest
 from mmtrain.data.tables.blank_targets import OnBlankTarget, labelled
-from mmtrain.data.tables.columns import Modality, modalities
+from mmtrain.data.tables.columns import Modality, filled, modalities
 from mmtrain.data.tables.division import Divider, Division
+from mmtrain.data.tables.files import digest_column
 from mmtrain.data.tables.leakage import OnLeakage
 from mmtrain.errors import DataError
 
@@ -118,7 +117,8 @@ class TableSource:
         rows, blank = labelled(table, targets, on_blank_target)
         division = divider.divide(table, rows, targets[0] if targets else None, self._media())
         self.split_origin = division.origin
-        self.splits, leaks = self._separated(division, group, on_leakage)
+        parts, leaks = self._separated(division, group, on_leakage)
+        self.splits = {split: array("q", rows) for split, rows in parts.items()}  # lists take four times the memory
         self.notes = [*table.notes, *self._unused({*targets, id or "id", *dividing}), *blank, *division.notes, *leaks]
 
     @classmethod
@@ -167,7 +167,7 @@ class TableSource:
         if not root.is_dir():
             raise DataError(f"no folder {root}; check `dataset.data_root`.")
         self._stores, self._media_digest = self._table.find_media(self._media(), root.resolve())
-        self._present = {name: self._filled(modality) for name, modality in found.items()}
+        self._present = {name: filled(self._table, modality) for name, modality in found.items()}
 
     def _media(self) -> list[str]:
         """The columns of the table whose cells name files."""
@@ -178,6 +178,7 @@ class TableSource:
 
     def _unused(self, used: set[str]) -> list[str]:
         read = {column for modality in self._modalities.values() for column in modality.columns}
+        read |= {digest_column(name, self._stores, self._table.columns) or "" for name in self._stores}
         unused = [name for name in self._table.columns if name not in used | read]
         return [f"columns not used: {', '.join(unused)}"] if unused else []
 
@@ -197,14 +198,6 @@ class TableSource:
         except ValueError as error:
             raise DataError(f"{self._table.name}: {error}") from None
 
-    def _filled(self, modality: Modality) -> bytes:
-        """A byte a row, 1 where one of the columns is not blank: asked for often, and shared by worker processes."""
-        table, found = self._table, np.zeros(len(self._table), bool)
-        for column in modality.columns:
-            if column in table.columns:
-                found |= np.fromiter((bool(cell.strip()) for cell in table.columns[column]), bool, len(table))
-        return found.tobytes()
-
     def present(self, row: int, name: str) -> bool:
         return name in self._present and self._present[name][row] == 1
 
@@ -212,8 +205,9 @@ class TableSource:
         if not self.present(row, name):
             return None
         modality = self._modalities[name]
-        cells = tuple(self._cell(row, column, modality) for column in modality.columns)
-        return cells if modality.several else cells[0]
+        if not modality.several:
+            return self._cell(row, modality.columns[0], modality)
+        return tuple(self._cell(row, column, modality) for column in modality.columns)
 
     def _written(self, row: int, column: str) -> str:
         """What stands in the table; "" for a blank cell, or where rows to predict lack the column."""

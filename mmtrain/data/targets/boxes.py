@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 
@@ -43,7 +43,7 @@ class BoxesTarget:
         """
         read_frames(value)
 
-    def fit(self, values: Sequence[str]) -> TargetSpec:
+    def fit(self, values: Iterable[str]) -> TargetSpec:
         """Learns the classes, how often each occurs, and the most boxes of a row.
 
         Raises:

@@ -44,7 +44,7 @@ class ClassTarget:
     def check(self, value: str) -> None:
         """Every cell will do."""
 
-    def fit(self, values: Sequence[str]) -> TargetSpec:
+    def fit(self, values: Iterable[str]) -> TargetSpec:
         """Learns the classes and how often each occurs.
 
         Raises:
@@ -104,13 +104,17 @@ class MultilabelTarget:
         """
         parts(value, self.separator)
 
-    def fit(self, values: Sequence[str]) -> TargetSpec:
+    def fit(self, values: Iterable[str]) -> TargetSpec:
         """Learns the tags and how many rows have each.
 
         Raises:
             ValueError: No tag is common enough.
         """
-        counts = Counter(tag for value in values for tag in set(parts(value, self.separator)))
+        counts: Counter[str] = Counter()
+        rows = 0
+        for value in values:
+            counts.update(set(parts(value, self.separator)))
+            rows += 1
         classes = tuple(sorted(tag for tag, count in counts.items() if count >= self.min_count))
         if not classes:
             found = f"the commonest has {max(counts.values())}" if counts else "no row has any"
@@ -119,7 +123,7 @@ class MultilabelTarget:
             left_out = f"{len(counts) - len(classes):,} of {len(counts):,} tags of `{self.name}` are left out"
             self.remarks = [f"{left_out}: fewer than {self.min_count} training rows have them (`min_count`)"]
         counted = tuple(counts[name] for name in classes)
-        spec = TargetSpec(self.name, self.kind, classes, counted, rows=len(values))
+        spec = TargetSpec(self.name, self.kind, classes, counted, rows=rows)
         self.restore(spec)
         return spec
 

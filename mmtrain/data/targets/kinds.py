@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from mmtrain.data.targets.boxes import BoxesTarget
@@ -30,7 +30,7 @@ class TargetReader(Protocol):
             ValueError: It is not; the message says what was found, without naming the row.
         """
 
-    def fit(self, values: Sequence[str]) -> TargetSpec:
+    def fit(self, values: Iterable[str]) -> TargetSpec:
         """Learns the classes, or whatever the kind has, from the cells of the training rows that `check` has passed.
 
         Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 
@@ -36,7 +36,7 @@ class NumberTarget:
         """
         self._number(value)
 
-    def fit(self, values: Sequence[str]) -> TargetSpec:
+    def fit(self, values: Iterable[str]) -> TargetSpec:
         """Learns mean and standard deviation.
 
         Raises:

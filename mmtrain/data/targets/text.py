@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import torch
@@ -48,7 +48,7 @@ class TextTarget:
         """
         self._texts(value)
 
-    def fit(self, values: Sequence[str]) -> TargetSpec:
+    def fit(self, values: Iterable[str]) -> TargetSpec:
         """Learns the vocabulary.
 
         Raises:

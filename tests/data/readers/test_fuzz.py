@@ -81,7 +81,9 @@ def test_2000_damaged_files_give_samples_or_one_line(form: str, tmp_path: Path) 
     """A decoder that crashed would end the process with a signal."""
     (tmp_path / "whole").write_bytes(sample(form, tmp_path))
     ended = subprocess.run(
-        [sys.executable, "-m", "tests.data.test_fuzz", form, str(tmp_path / "whole")], capture_output=True, text=True
+        [sys.executable, "-m", "tests.data.readers.test_fuzz", form, str(tmp_path / "whole")],
+        capture_output=True,
+        text=True,
     )
 
     assert ended.returncode == 0, ended.stderr[-2000:]

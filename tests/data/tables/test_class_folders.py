@@ -35,7 +35,7 @@ def test_folders_above_are_splits(tmp_path):
     ]
     source = TableSource(path=str(make(tmp_path, *paths)))
     assert source.kinds == {"audio": "audio"}
-    assert source.splits == {"val": [0, 1, 2, 3], "train": [4, 5, 6, 7]}
+    assert {split: list(rows) for split, rows in source.splits.items()} == {"val": [0, 1, 2, 3], "train": [4, 5, 6, 7]}
     assert [source.target(row, "label") for row in range(4)] == ["bus", "bus", "train", "train"]
     assert source.cell(7, "audio") == b"train/train/2.wav"
     assert source.place(7, "audio") == f"{tmp_path}:8 (train/train/2.wav)"

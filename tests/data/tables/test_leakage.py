@@ -27,13 +27,17 @@ def pets(tmp_path: Path) -> str:
     return str(tmp_path / "pets.csv")
 
 
+def rows_of(source: TableSource) -> dict[str, list[int]]:
+    return {split: list(rows) for split, rows in source.splits.items()}
+
+
 def test_a_copy_of_a_file_in_another_split_is_told(pets):
     source = TableSource(path=pets)
     assert source.notes == [
         "1 files of `image` are in both train and val: line 2 (a.png) and line 4 (copy of a.png);"
         " `dataset.on_leakage=move` puts such rows into one split"
     ]
-    assert source.splits == {"train": [0, 1], "val": [2], "test": [3, 4]}
+    assert rows_of(source) == {"train": [0, 1], "val": [2], "test": [3, 4]}
 
 
 def test_a_shared_file_can_be_refused(pets):
@@ -59,7 +63,7 @@ def test_rows_move_to_the_first_split_that_shares_with_them(pets, tmp_path):
     (tmp_path / "e.png").write_bytes(b"e")
     (tmp_path / "pets.csv").write_text("\n".join([*joined, "e.png,a,val,", ""]), encoding="utf-8")
     source = TableSource(path=pets, group="person", on_leakage="move")
-    assert source.splits == {"train": [0, 1, 2, 4], "val": [5], "test": [3]}
+    assert rows_of(source) == {"train": [0, 1, 2, 4], "val": [5], "test": [3]}
     assert source.notes == [
         "moved to where rows of the same file or group are: 1 rows from val to train, 1 rows from test to train"
     ]
@@ -69,6 +73,7 @@ def test_rows_that_are_linked_through_others_move_too():
     """Test shares with val, and val with train."""
     parts, moves = moved(
         {"train": [0], "val": [1, 3], "test": [2, 4]},
+        {},
         {"image": ["a", "a", "", "", ""], "sound": ["", "x", "x", "", ""]},
     )
     assert parts == {"train": [0, 1, 2], "val": [3], "test": [4]}
@@ -80,12 +85,48 @@ def test_only_files_of_equal_size_in_different_splits_are_read():
     content = [b"one", b"two", b"four", b"sixteen", b"fifteen"]
     opened: list[int] = []
 
-    def read(row: int) -> bytes:
+    def read(name: str, row: int) -> bytes:
         opened.append(row)
         return content[row]
 
-    cells, complete = alike("abcde", {"train": [0, 1, 2, 3], "val": [4]}, lambda row: len(content[row]), read)
-    assert (cells, complete, opened) == (list("abcde"), True, [3, 4])
+    splits = {"train": [0, 1, 2, 3], "val": [4]}
+    cells, complete = alike({"image": "abcde"}, splits, lambda name, row: len(content[row]), read)
+    assert (cells["image"][:3], complete, opened) == (list("abc"), True, [3, 4])
+    assert cells["image"][3] != cells["image"][4]
+
+
+TWO = "image,image_2,label,split\na.png,b.png,a,train\nc.png,d.png,b,train\ne.png,f.png,a,val\ng.png,{},b,test\n"
+
+
+@pytest.mark.parametrize("name", ["a.png", "copy of a.png"])
+def test_a_file_that_another_column_tests_on_is_told(tmp_path, name):
+    """The first picture of training is the second one of the test, by its name or as a copy of it."""
+    for number, file in enumerate("abcdefg"):
+        (tmp_path / f"{file}.png").write_bytes(bytes([number]))
+    (tmp_path / "copy of a.png").write_bytes(bytes([0]))
+    (tmp_path / "pets.csv").write_text(TWO.format(name), encoding="utf-8")
+
+    assert TableSource(path=str(tmp_path / "pets.csv")).notes == [
+        f"1 files of `image` are in train, and in `image_2` of test: line 2 (a.png) and line 5 ({name});"
+        " `dataset.on_leakage=move` puts such rows into one split"
+    ]
+    with pytest.raises(DataError, match="all 1 rows of test share a file"):
+        TableSource(path=str(tmp_path / "pets.csv"), on_leakage="move")
+
+
+def test_rows_that_share_a_file_across_columns_are_drawn_together(tmp_path):
+    """Of each four rows, the second picture of a row is the first one of the row after the next."""
+    for number in range(40):
+        (tmp_path / f"{number}.png").write_bytes(bytes([number]))
+    rows = [f"{number}.png,{number // 4 * 4 + (number + 2) % 4}.png,{'ab'[number % 2]}" for number in range(40)]
+    (tmp_path / "pets.csv").write_text("\n".join(["image,image_2,label", *rows, ""]), encoding="utf-8")
+
+    source = TableSource(path=str(tmp_path / "pets.csv"))
+
+    where = {row: split for split, rows in source.splits.items() for row in rows}
+    assert all(where[row] == where[row + 2] for row in range(40) if row % 4 < 2)
+    assert set(where.values()) == {"train", "val", "test"}
+    assert source.split_origin.endswith("rows of one `image` or `image_2` kept together")
 
 
 def test_too_many_files_are_compared_by_name_and_that_is_told(pets, monkeypatch):
