@@ -123,11 +123,13 @@ class DotChart(NamedTuple):
 def dot_chart(groups: Sequence[Group]) -> DotChart:
     """Values with intervals, side by side in groups, each below its name."""
     series = list(dict.fromkeys(dot.series for group in groups for dot in group.dots))
-    ends = [x for group in groups for dot in group.dots for x in (dot.low, dot.high)]
-    x_values = ticks([*ends, *(group.limit for group in groups if group.limit is not None)])
+    found = [x for group in groups for dot in group.dots for x in (dot.low, dot.high)]
+    found += [group.limit for group in groups if group.limit is not None]
+    x_values = ticks(found)
+    axis = (x_values[0], max(x_values[1], *found))  # ends with the values: an accuracy's does not go to 1.2
 
     def place(x: float) -> float:
-        return _place(x, x_values, _DOT_LEFT, WIDTH - 2 * RIGHT)
+        return _place(x, axis, _DOT_LEFT, WIDTH - 2 * RIGHT)
 
     lanes, y = [], float(TOP)
     for group in groups:
@@ -140,7 +142,7 @@ def dot_chart(groups: Sequence[Group]) -> DotChart:
         limit = None if group.limit is None else place(group.limit)
         lanes.append(Lane(group.name, y + _NAME - 3, first, bottom, dots, limit))
         y = bottom + _GAP
-    return DotChart(lanes, series, [Tick(place(x), f"{x:.6g}") for x in x_values], y + BOTTOM)
+    return DotChart(lanes, series, [Tick(place(x), f"{x:.6g}") for x in x_values if x <= axis[-1]], y + BOTTOM)
 
 
 def ticks(values: Sequence[float], *, whole: bool = False, count: int = 5) -> list[float]:

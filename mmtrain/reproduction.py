@@ -46,10 +46,12 @@ class Comparison:
     Attributes:
         differences: In the order of `PARTS`; the first is the one that explains the others best.
         verdict: Of the results alone.
+        has_weights: Whether both have kept weights that could be compared; a cell of a study has not.
     """
 
     differences: list[Difference]
     verdict: Verdict
+    has_weights: bool
 
 
 class _Record(NamedTuple):
@@ -92,9 +94,9 @@ def compare(
         *_training(one, two),
         *_weights(one, two),
     ]
-    if not any(difference.part in RESULTS for difference in found):
-        return Comparison(found, "identical")
-    return Comparison(found, "within tolerance" if _close(one, two, tolerance) else "different")
+    equal = not any(difference.part in RESULTS for difference in found)
+    verdict: Verdict = "identical" if equal else "within tolerance" if _close(one, two, tolerance) else "different"
+    return Comparison(found, verdict, one.last is not None and two.last is not None)
 
 
 def differences_of_config(a: Path, b: Path) -> list[tuple[str, str, str]]:
@@ -174,7 +176,8 @@ def _data(one: _Record, two: _Record, place: Callable[[str, str], str]) -> Itera
         named = [f"`{column}` of {place(name, column)}" for name, column in cells[:_MOST_NAMED]]
         yield Difference("data", f"{_count(cells, 'cell')} changed: {_listed(named, len(cells))}")
     moved = any(old.split != two.rows[name].split for name, old in one.rows.items() if name in two.rows)
-    if one.fingerprint != two.fingerprint and not (gone or come or cells or moved):
+    both = one.last is not None and two.last is not None  # checkpoints remember the fingerprint
+    if both and one.fingerprint != two.fingerprint and not (gone or come or cells or moved):
         reason = "the order of rows, or media beyond those that were noted"
         yield Difference("data", f"the fingerprint is another, and no noted row or cell: {reason}")
 

@@ -68,6 +68,16 @@ def environment(compute: Compute, peers: Peers) -> dict[str, object]:
     }
 
 
+def other_version(folder: Path) -> str:
+    """A line to end an error with, where a run was made by another mmtrain than this; else nothing."""
+    try:
+        made = json.loads((folder / "environment.json").read_text(encoding="utf-8"))["packages"]["mmtrain"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""  # whatever is wrong with the folder, the error itself tells
+    here = metadata.version("mmtrain")
+    return f"\nThe run was made with mmtrain {made}, this is {here}." if made != here else ""
+
+
 def _note_error(
     folder: Path,
     peers: Peers,

@@ -4,8 +4,9 @@ Two things make a measured difference uncertain: another seed would have trained
 would have held other rows. A t test over the seeds alone sees only the first: every seed is tested on the same rows, so
 their luck is common to all. Here both variances are estimated from the [seeds, units] table of differences and added,
 as for crossed random effects (Cameron, Gelbach and Miller 2011, "Robust Inference With Multiway Clustering", JBES 29;
-Owen 2007, "The pigeonhole bootstrap", https://arxiv.org/abs/0712.1111), with degrees of freedom after Satterthwaite
-(1946, Biometrics Bulletin 2) and Holm's correction over the comparisons of a study (1979, Scand. J. Statistics 6).
+Owen 2007, "The pigeonhole bootstrap", https://arxiv.org/abs/0712.1111), with the t quantiles of Cochran and Cox (1957,
+"Experimental Designs"; Cochran 1964, Biometrics 20) and Holm's correction over the comparisons of a study (1979, Scand.
+J. Statistics 6).
 
 A unit is a block of test rows that may depend on each other. Each unit's part in any metric is its jackknife
 pseudo-value (Tukey 1958), which for a mean over rows, such as accuracy, is just the mean over the unit.
@@ -18,7 +19,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,35 +99,70 @@ def compare(
         ValueError: Fewer than two seeds or two units: nothing tells how much they vary.
     """
     sign = 1.0 if higher_is_better else -1.0
-    tests: dict[str, tuple[float, float, float]] = {}
+    tests: dict[str, tuple[float, Error]] = {}
     for name, (variant, reference) in pairs.items():
-        units = sign * (variant.units - reference.units)  # [S,U]
-        error, freedom = standard_error(units)
-        difference = float(sign * np.mean(variant.values - reference.values))
-        tests[name] = difference, error, freedom
-    ps = {name: _p(*test) for name, test in tests.items()}
+        error = standard_error(sign * (variant.units - reference.units))  # of [S,U]
+        tests[name] = float(sign * np.mean(variant.values - reference.values)), error
+    ps = {name: error.p(difference) for name, (difference, error) in tests.items()}
     corrected = holm(ps)
     found = {}
-    for name, (difference, error, freedom) in tests.items():
-        quantile = _quantile(0.5 + confidence / 2, freedom)
+    for name, (difference, error) in tests.items():
+        quantile = error.quantile(0.5 + confidence / 2)
         significant = corrected[name] < 1 - confidence
         found[name] = Comparison(
             difference,
-            quantile * error,
+            quantile * error.size,
             ps[name],
             corrected[name],
-            (quantile + _quantile(POWER, freedom)) * error,
+            (quantile + error.quantile(POWER)) * error.size,
             "within noise" if not significant else "helps" if difference > 0 else "hurts",
         )
     return found
 
 
-def standard_error(units: Floats) -> tuple[float, float]:
-    """Standard error of the mean of a table [S,U] under random seeds and random units, and its degrees of freedom.
+class Error(NamedTuple):
+    """A standard error with two sources, of which the one, seeds, is known from a few values only.
+
+    Its quantile is that of Cochran and Cox: both t quantiles, weighted by their variances. Degrees of freedom after
+    Satterthwaite, tried before, are many just where the variance over seeds comes out small by chance: they found an
+    effect in up to 7.3 % of studies of five seeds without one, and in 11 % of those of three.
+
+    Attributes:
+        size: The standard error.
+        share: V_seeds / (V_seeds + V_units).
+        seeds: S.
+        units: U.
+    """
+
+    size: float
+    share: float
+    seeds: int
+    units: int
+
+    def quantile(self, probability: float) -> float:
+        """Of mean / size where the true mean is 0."""
+        few, many = _quantile(probability, self.seeds - 1), _quantile(probability, self.units - 1)
+        return self.share * few + (1 - self.share) * many
+
+    def p(self, mean: float) -> float:
+        """Two-sided: the p whose quantile at p / 2 is -|mean| / size; 0 where that is below 1e-100."""
+        from scipy.optimize import brentq
+
+        if mean == 0 or self.size == 0:
+            return 1.0 if mean == 0 else 0.0
+
+        def beyond(log_p: float) -> float:
+            return self.quantile(math.exp(log_p) / 2) + abs(mean) / self.size
+
+        least = math.log(1e-100)
+        return math.exp(brentq(beyond, least, 0.0)) if beyond(least) < 0 else 0.0
+
+
+def standard_error(units: Floats) -> Error:
+    """Standard error of the mean of a table [S,U] under random seeds and random units.
 
     V = V_seeds + V_units - V_rest, with V_seeds = var(row means) / S, V_units = var(column means) / U, and V_rest =
-    var(what neither explains) / (S U), which the first two both hold. At least the larger of the two. The degrees of
-    freedom are V² / (V_seeds² / (S - 1) + V_units² / (U - 1)).
+    var(what neither explains) / (S U), which the first two both hold. At least the larger of the two.
 
     Raises:
         ValueError: Fewer than two seeds or two units.
@@ -139,8 +175,8 @@ def standard_error(units: Floats) -> tuple[float, float]:
     v_seeds, v_units = by_seed.var(ddof=1) / seeds, by_unit.var(ddof=1) / count
     v_rest = float((rest**2).sum()) / ((seeds - 1) * (count - 1)) / (seeds * count)
     variance = max(v_seeds + v_units - v_rest, v_seeds, v_units)
-    spread = v_seeds**2 / (seeds - 1) + v_units**2 / (count - 1)
-    return math.sqrt(variance), float(variance**2 / spread) if spread else math.inf
+    share = float(v_seeds / (v_seeds + v_units)) if variance else 1.0
+    return Error(math.sqrt(variance), share, seeds, count)
 
 
 def holm(ps: Mapping[str, float]) -> dict[str, float]:
@@ -198,16 +234,7 @@ def pseudo_values(metric: Callable[[Sequence[int]], float], units: Sequence[Sequ
     return len(units) * whole - (len(units) - 1) * np.array(left_out, dtype=np.float64)
 
 
-def _p(difference: float, error: float, freedom: float) -> float:
-    from scipy.special import ndtr, stdtr
+def _quantile(probability: float, freedom: int) -> float:
+    from scipy.special import stdtrit
 
-    if error == 0:
-        return 1.0 if difference == 0 else 0.0
-    ratio = -abs(difference) / error
-    return float(2 * (ndtr(ratio) if math.isinf(freedom) else stdtr(freedom, ratio)))
-
-
-def _quantile(probability: float, freedom: float) -> float:
-    from scipy.special import ndtri, stdtrit
-
-    return float(ndtri(probability) if math.isinf(freedom) else stdtrit(freedom, probability))
+    return float(stdtrit(freedom, probability))

@@ -135,7 +135,6 @@ class OptunaSweeper(Sweeper):
             watched = {"url": url, "study": study.study_name, "trial": trial._trial_id, "after": self.prune_after}
             told = [f"++hydra.job.env_set.{TRIAL}={json.dumps(json.dumps(watched))}"] if self.prune else []
             lines.append([*fixed, *(f"{name}={_written(value)}" for name, value in trial.params.items()), *told])
-        self.validate_batch_is_legal(lines)
         assert self.launcher is not None
         results = self.launcher.launch(lines, initial_job_idx=number)
         jobs = [job_of(result) for result in results]

@@ -24,8 +24,9 @@ from mmtrain.model import MultimodalModel
 from mmtrain.protocols import DataSource
 from mmtrain.record import read_rows
 from mmtrain.report import say
+from mmtrain.runfolder import other_version
 from mmtrain.state import load_weights, restore_calibration
-from mmtrain.validate import refuse
+from mmtrain.validate import validate
 
 DATA_PATHS = ("path", "data_root")
 """Arguments of `dataset` that name a file or folder outside the run."""
@@ -167,9 +168,13 @@ def read_config(folder: Path, config_dir: Path | None, changes: Mapping[str, str
     """The config of a run with some keys replaced, trusted and checked.
 
     Raises:
-        ConfigError: Every fault in it, or a key that the run does not have.
+        ConfigError: Every fault in it, or a key that the run does not have; and the version that the run was made with,
+            where it is another one.
     """
-    config = load_run_config(folder, config_dir)
+    try:
+        config = load_run_config(folder, config_dir)
+    except ConfigError as error:
+        raise ConfigError(f"{error}{other_version(folder)}") from None
     for key, text in changes.items():
         *parents, name = key.split(".")
         where = config
@@ -178,7 +183,10 @@ def read_config(folder: Path, config_dir: Path | None, changes: Mapping[str, str
         if name not in where:
             raise ConfigError(f"`{key}`: the run in {folder} has no such key.")
         where[name] = yaml.safe_load(text)
-    refuse(config, config_dir)
+    if faults := validate(config, config_dir):
+        path = folder / "config.yaml"
+        told = [str(fault) if fault.key in changes else f"{path}: {fault}" for fault in faults]
+        raise ConfigError("\n".join(told) + other_version(folder))
     return config
 
 

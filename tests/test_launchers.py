@@ -18,7 +18,7 @@ from tests.tiny import TINY
 pytestmark = pytest.mark.slow
 
 OPTUNA = (
-    *("-m", "hydra/sweeper=mmtrain_optuna", "hydra.sweeper.startup_trials=2", "hydra.sweeper.n_trials=4"),
+    *("-m", "hydra/sweeper=mmtrain_optuna", "hydra.sweeper.startup_trials=2"),
     *("optimizer.lr=tag(log, interval(1e-4, 1e-1))", "name=lr", "modalities=[image]", *TINY),
 )
 
@@ -51,17 +51,18 @@ def ended(folder: Path) -> list[Path]:
 
 
 def test_a_sweep_that_the_system_kills_ends_as_one_that_it_does_not(tmp_path):
-    """Killed once two of four trials have ended; the same command then goes on to the same best."""
-    run(tmp_path / "whole", *OPTUNA)
-    process = start(tmp_path / "killed", *OPTUNA)
-    while process.poll() is None and len(ended(tmp_path / "killed")) < 2:
+    """Killed once ten of twenty trials have ended; the same command then goes on to the same best."""
+    sweep = [*OPTUNA, "hydra.sweeper.n_trials=20", "trainer.epochs=1"]
+    run(tmp_path / "whole", *sweep)
+    process = start(tmp_path / "killed", *sweep)
+    while process.poll() is None and len(ended(tmp_path / "killed")) < 10:
         time.sleep(0.05)  # no bound: the process ends by itself in any case
     process.send_signal(signal.SIGKILL)
     process.communicate()
 
-    told = run(tmp_path / "killed", *OPTUNA)
+    told = run(tmp_path / "killed", *sweep)
 
-    assert "of 4 trials have ended before" in told
+    assert "of 20 trials have ended before" in told
     assert best(tmp_path / "killed") == best(tmp_path / "whole")
 
 
@@ -69,7 +70,7 @@ def test_joblib_runs_trials_at_once(tmp_path):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     launcher = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweeper.n_jobs=2")
 
-    told = run(tmp_path, *OPTUNA, *launcher)
+    told = run(tmp_path, *OPTUNA, "hydra.sweeper.n_trials=4", *launcher)
 
     assert "4 trials, 0 pruned, 0 failed" in told
     assert len(ended(tmp_path)) == 4

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from mmtrain import breakdown, compose, page, training
-from mmtrain.charts import line_chart, thinned, ticks
+from mmtrain.charts import RIGHT, WIDTH, Dot, Group, dot_chart, line_chart, thinned, ticks
 from mmtrain.contracts import Results
 from mmtrain.data.dataset import Data
 from mmtrain.target import Target
@@ -225,6 +225,20 @@ def test_ticks_of_steps_are_whole() -> None:
 def test_a_long_curve_is_thinned_to_means() -> None:
     """Five points in groups of at most two of three: means of (0, 1), (2, 3) and 4."""
     assert thinned([(0, 0), (1, 2), (2, 4), (3, 6), (4, 8)], most=3) == [(0.5, 1), (2.5, 5), (4, 8)]
+
+
+def test_the_axis_of_a_plot_of_dots_ends_with_its_values() -> None:
+    """Up to .99 and half an interval it ends at .995, not at the next round number; that is its right edge."""
+    made = dot_chart([Group("a", [Dot("", 0.1, 0.05, 0.15), Dot("", 0.99, 0.985, 0.995)], 0.9)])
+
+    assert [tick.label for tick in made.x_ticks] == ["0", "0.2", "0.4", "0.6", "0.8"]
+    assert made.lanes[0].dots[1][4] == WIDTH - 2 * RIGHT
+
+
+def test_a_plot_of_one_value_has_an_axis() -> None:
+    (lane,) = dot_chart([Group("a", [Dot("", 0.5, 0.5, 0.5)], None)]).lanes
+
+    assert 0 <= lane.dots[0][2] <= WIDTH
 
 
 def test_a_chart_without_points_is_none() -> None:

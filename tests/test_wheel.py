@@ -150,3 +150,10 @@ def test_without_the_config_dir_the_error_says_to_repeat_it(installed, trained, 
     assert "my_enc.Mine" in done.stderr
     assert "--config-dir" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_run_is_reproduced_by_the_console_script(installed, trained):
+    """From its folder alone, but for the user's own component, which --config-dir vouches for."""
+    done = installed.mmtrain("reproduce", trained, "--config-dir", "myconf")
+
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["identical"]), done.stderr

@@ -78,7 +78,8 @@ def _lines(made: Comparison) -> list[list[str]]:
     """A line for each part, and one more for each further difference in it."""
     lines = []
     for part in PARTS:
-        texts = [difference.text for difference in made.differences if difference.part == part] or ["same"]
+        unchanged = "not compared: not kept" if part == "weights" and not made.has_weights else "same"
+        texts = [difference.text for difference in made.differences if difference.part == part] or [unchanged]
         lines += [f"{part if number == 0 else '':10}{text}" for number, text in enumerate(texts)]
     return [[line] for line in lines]
 

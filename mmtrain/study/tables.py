@@ -15,12 +15,12 @@ _LATEX = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"±": "$\\pm$", "–"
 
 
 def header(table: Table) -> list[str]:
-    """Titles of the columns: what was varied, scores, the comparison, the verdict, costs."""
+    """Titles of the columns: what was varied, the verdict, which a phone shows without scrolling, scores, costs."""
     axes = [axis for axis, _ in table.rows[0].label]
     metric = f"{table.split} {table.metric}"
-    compared = ["difference", "by test rows alone", "p (Holm)", "verdict"]
+    compared = ["difference", "by test rows alone", "p (Holm)"]
     costs = ["parameters", "seconds", "peak MB", "ms/sample"]
-    return [*axes, "seeds", metric, "sd", "possible", "val", *compared, *costs]
+    return [*axes, "verdict", metric, *compared, "sd", "possible", "val", "seeds", *costs]
 
 
 def cells(table: Table) -> Cells:
@@ -32,14 +32,14 @@ def _cells(row: Row) -> list[str]:
     summary, compared = row.summary, row.comparison
     mean = f"{summary.mean:.4f}" + (f" ± {summary.half_width:.4f}" if summary.half_width is not None else "")
     if compared is None or row.by_units is None:
-        comparison = ["", "", "", row.note or "–"]
+        verdict, comparison = row.note or "–", ["", "", ""]
     else:
         low, high = row.by_units
+        verdict = compared.verdict + (f" ({row.note})" if row.note else "")
         comparison = [
             f"{round(compared.difference, 4) + 0.0:+.4f} ± {compared.half_width:.4f}",
             f"{low:+.4f} to {high:+.4f}",
             f"{compared.p_holm:.2g}",
-            compared.verdict + (f" ({row.note})" if row.note else ""),
         ]
     parameters, memory = row.cost("parameters"), row.cost("peak_memory_bytes")
     costs = [
@@ -48,8 +48,8 @@ def _cells(row: Row) -> list[str]:
         _number(None if memory is None else memory / 1e6, 0),
         _number(row.cost("ms_per_sample"), 2),
     ]
-    scores = [mean, _number(summary.sd, 4), _number(row.ceiling, 3), _number(row.val, 4)]
-    return [*(value for _, value in row.label), str(len(row.results)), *scores, *comparison, *costs]
+    scores = [_number(summary.sd, 4), _number(row.ceiling, 3), _number(row.val, 4), str(len(row.results))]
+    return [*(value for _, value in row.label), verdict, mean, *comparison, *scores, *costs]
 
 
 def caption(table: Table, confidence: float | None) -> list[str]:

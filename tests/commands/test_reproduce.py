@@ -154,3 +154,15 @@ def test_only_a_run_that_has_ended_is_reproduced(copy, capsys):
     assert told(capsys) == (
         f"error: {copy} has not ended, so there is nothing to compare; first: mmtrain resume {copy}"
     )
+
+
+def test_a_run_made_by_a_newer_mmtrain_names_what_is_not_known_here_and_its_version(copy, capsys):
+    with (copy / "config.yaml").open("a", encoding="utf-8") as file:
+        file.write("nova: 3\n")
+    known = json.loads((copy / "environment.json").read_text(encoding="utf-8"))
+    edit_json(copy / "environment.json", packages={**known["packages"], "mmtrain": "9.1.0"})
+
+    assert main(["reproduce", str(copy)]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == f"error: {copy / 'config.yaml'}: `nova`: no such key."
+    assert told[1].startswith("error: The run was made with mmtrain 9.1.0, this is ")

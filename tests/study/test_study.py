@@ -357,21 +357,32 @@ def test_bad_input_is_told_before_anything_is_trained(tmp_path: Path, monkeypatc
 
 @pytest.mark.slow
 def test_a_study_killed_10_times_ends_the_same(tmp_path: Path):
-    """SIGKILL to the process of the study and so to its workers, at moments drawn over the time it needs."""
-    command = [sys.executable, "-m", "mmtrain", "study", "ablation", *TINY, "jobs=2", "trainer.epochs=6"]
-    begun = time.monotonic()
+    """SIGKILL to the process of the study and so to its workers, ten times.
+
+    Moments are drawn over the lines that all cells write, so each falls into the work, however fast the machine is; a
+    further wait, drawn too, moves it on into a step, an evaluation, a save or the start of a cell.
+    """
+    words = ["jobs=2", "trainer.epochs=6", "trainer.log_every_steps=1"]
+    command = [sys.executable, "-m", "mmtrain", "study", "ablation", *TINY, *words]
     subprocess.run([*command, f"output_dir={tmp_path}/whole"], check=True, capture_output=True)
-    needed = time.monotonic() - begun
-    again, draw, kills = [*command, f"output_dir={tmp_path}/killed"], random.Random(0), 0
-    for _ in range(10):
-        try:
-            subprocess.run(again, check=True, capture_output=True, timeout=draw.uniform(0.3, 0.6) * needed)
-        except subprocess.TimeoutExpired:
-            kills += 1
+    draw, again = random.Random(0), [*command, f"output_dir={tmp_path}/killed"]
+    for moment in sorted(draw.sample(range(written(tmp_path / "whole") * 9 // 10), 10)):
+        with subprocess.Popen(again, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            while written(tmp_path / "killed") < moment:
+                assert process.poll() is None
+                time.sleep(0.01)
+            time.sleep(draw.uniform(0, 0.3))
+            process.kill()
+        assert process.returncode == -signal.SIGKILL
     last = subprocess.run(again, capture_output=True, text=True)
 
-    assert (last.returncode, kills > 0) == (0, True), last.stderr
+    assert last.returncode == 0, last.stderr
     assert rows(tmp_path / "killed/studies/ablation") == rows(tmp_path / "whole/studies/ablation")
+
+
+def written(outputs: Path) -> int:
+    """Lines that the cells of a study have written."""
+    return sum(path.read_bytes().count(b"\n") for path in outputs.glob("studies/*/cells/*/*/metrics.jsonl"))
 
 
 @pytest.mark.slow
