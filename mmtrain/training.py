@@ -21,6 +21,7 @@ from mmtrain.data.spec_file import load_spec, save_spec
 from mmtrain.device import Compute, choose
 from mmtrain.errors import ConfigError, DataError
 from mmtrain.evaluation import prediction_columns
+from mmtrain.features import with_features
 from mmtrain.hub import settled
 from mmtrain.interrupt import StopFlag, watched
 from mmtrain.loop import finished, fit, score
@@ -209,6 +210,7 @@ def _train(run: Run, tested: Tested | None, *, resumed: bool) -> None:
         after_step = run.state.progress.step if resumed else None
         run.recorder = Recorder(run.folder, tensorboard=run.settings.trainer.tensorboard, after_step=after_step)
     try:
+        run.data = with_features(run)
         fit(run)
         _finish(run, tested)
     finally:

@@ -78,7 +78,7 @@ LAYERS = (
     {"build", "checkpoint", "objective", "page", "run", "sweeper", "validate"},
     {"check", "datapage", "jobs", "reproduction", "strategies", "telling"},
     {"loop"},
-    {"comparison", "imbalance", "rehearsal"},
+    {"comparison", "features", "imbalance", "rehearsal"},
     {"training"},
     {"trained"},
     {"robustness", "study"},
