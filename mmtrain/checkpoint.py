@@ -1,7 +1,7 @@
 """Checkpoints: a folder a step, complete or absent, every byte of it verified before it is used.
 
     checkpoints/step_00000120/    the name appears when everything in it is on the disk
-      model.safetensors  optim.safetensors  ema.safetensors   tensors, no pickle
+      model.safetensors  optim.safetensors  ema.safetensors  soup.safetensors   tensors, no pickle
       state.json                  progress, counters, names of tied tensors
       manifest.json               size and SHA-256 of every file, what made it, and its own SHA-256
 

@@ -9,7 +9,7 @@ A modality has a *name* (its column, such as `image_2`) and a *kind* (`text`, `i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, Union
 
@@ -62,6 +62,10 @@ class Signal(NamedTuple):
     # for tabular, where False stands at each blank cell
     mask: Tensor
 
+    def each(self, change: Callable[[Tensor], Tensor]) -> Signal:
+        """The signal with all its tensors changed."""
+        return Signal(change(self.values), change(self.mask))
+
 
 class Tokens(NamedTuple):
     """One modality after its encoder, in order of time, then row, then column."""
@@ -69,6 +73,11 @@ class Tokens(NamedTuple):
     values: Tensor  # [B,L,D]
     mask: Tensor  # [B,L]
     positions: Tensor | None = None  # [B,L,3]: seconds, y, x (y, x in 0..1 of the picture; NaN where an axis is not)
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Tokens:
+        """The tokens with all their tensors changed."""
+        positions = None if self.positions is None else change(self.positions)
+        return Tokens(change(self.values), change(self.mask), positions)
 
 
 class Fused(NamedTuple):
@@ -192,7 +201,7 @@ class Batch:
     CPU when the batch is put together, so that the model never waits for a device to learn which rows are there.
     """
 
-    signals: dict[str, Signal]
+    signals: dict[str, Signal | Tokens]  # Tokens where a frozen encoder has made them before
     targets: dict[str, Target]
     ids: list[str]
     keys: Tensor  # [B] int64
@@ -212,7 +221,7 @@ class Batch:
 
         return replace(
             self,
-            signals={name: Signal(move(s.values), move(s.mask)) for name, s in self.signals.items()},
+            signals={name: signal.each(move) for name, signal in self.signals.items()},
             targets={name: target.each(move) for name, target in self.targets.items()},
             keys=move(self.keys),
             weight=move(self.weight),
@@ -224,7 +233,7 @@ class Batch:
         """Called by the data loader when batches travel to a CUDA device."""
         return replace(
             self,
-            signals={n: Signal(s.values.pin_memory(), s.mask.pin_memory()) for n, s in self.signals.items()},
+            signals={name: signal.each(lambda tensor: tensor.pin_memory()) for name, signal in self.signals.items()},
             targets={name: target.each(lambda tensor: tensor.pin_memory()) for name, target in self.targets.items()},
             keys=self.keys.pin_memory(),
             weight=self.weight.pin_memory(),

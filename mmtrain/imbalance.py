@@ -26,7 +26,7 @@ def tell(run: Run, split: str, joint: float) -> None:
     if not names:
         return
     metric, progress = run.task.metric, run.state.progress
-    tested = progress.step if progress.best_step is None else progress.best_step
+    tested = progress.chosen_step
     values, margin = {}, 0.0
     for label, heads in [*((name, (name,)) for name in names), ("ensemble", names)]:
         results = score(run, split, model=Vote(run.model, heads))

@@ -100,7 +100,7 @@ def train_step(run: Run, objective: nn.Module, micros: list[Batch]) -> None:
         seed_step(run.compute.device, run.settings.seed, progress.step, number, run.peers.rank, "step")
         moved = drop(batch, run.settings.technique.modality_dropout).to(run.compute.device)
         with run.peers.reported(), run.peers.synchronised(objective, number == len(micros) - 1):
-            terms: Terms = objective(moved)
+            terms: Terms = objective(moved, alone=progress.step < run.settings.technique.unimodal_steps)
             if number == 0:  # as late as can be: the forward pass would cut up their memory, and backward ask for new
                 state.optimizer.zero_grad(set_to_none=True)
             total += balance.backward(terms, weight)
@@ -156,12 +156,12 @@ def validate(run: Run) -> None:
         run.task.calibrate(results)
     metrics = run.task.metrics(results)
     value = metrics[run.task.metric]
-    gain = math.inf if progress.best is None else value - progress.best
-    if math.isfinite(value) and (gain if run.task.higher_is_better or progress.best is None else -gain) > 0:
-        progress.best, progress.best_step, progress.stale = value, progress.step, 0
-    elif progress.step > 0:
-        progress.stale += 1
-    progress.evaluated = progress.step
+    progress.note(
+        value,
+        higher_is_better=run.task.higher_is_better,
+        keep=run.settings.trainer.soup,
+        patient=progress.step <= run.settings.technique.unimodal_steps,
+    )
     write_evaluation(run, "val", results, metrics)
     if run.validated is not None:
         run.validated(progress.step, value if run.task.higher_is_better else -value)
@@ -203,7 +203,7 @@ def save(run: Run) -> None:
     path = checkpoint.save(folder, progress.step, run.state.tensors(), run.state.values(), run.facts)
     checkpoint.read(path)
     recent = [int(p.name.removeprefix("step_")) for p in checkpoint.steps(folder)[-run.settings.trainer.keep_last :]]
-    checkpoint.prune(folder, {*recent, progress.step if progress.best_step is None else progress.best_step})
+    checkpoint.prune(folder, {*recent, progress.chosen_step, *(step for step, _ in progress.top)})
     run.saved_step = progress.step
 
 

@@ -137,8 +137,14 @@ class MultimodalModel(nn.Module):
         nulls = zip(self.modalities, self.null_tokens, strict=True)
         return {name: _with_null(tokens[name], null) for name, null in nulls}
 
-    def _encode(self, name: str, signal: Signal, rows: Tensor | None) -> Tokens:
-        if not self.training:
+    def encoded(self, name: str, signal: Signal) -> Tokens:
+        """Returns what the encoder of a modality makes of it, at the encoder's own width."""
+        real = signal.mask.reshape(*signal.mask.shape, *[1] * (signal.values.dim() - 2))  # [B,T,1,...]
+        tokens: Tokens = self.encoders[self.owner[name]](Signal(torch.where(real, signal.values, 0), signal.mask))
+        return tokens._replace(mask=tokens.mask & signal.mask.any(dim=1, keepdim=True))  # [B,L]
+
+    def _encode(self, name: str, signal: Signal | Tokens, rows: Tensor | None) -> Tokens:
+        if not self.training or isinstance(signal, Tokens):
             return self._tokens(name, signal)
         count = signal.mask.shape[0] if rows is None else rows.shape[0]
         if count == 0:  # nobody has it: the encoder would only learn from zeros
@@ -151,12 +157,10 @@ class MultimodalModel(nn.Module):
         positions = None if some.positions is None else _scatter(some.positions, rows, size)
         return Tokens(_scatter(some.values, rows, size), _scatter(some.mask, rows, size), positions)
 
-    def _tokens(self, name: str, signal: Signal) -> Tokens:
-        real = signal.mask.reshape(*signal.mask.shape, *[1] * (signal.values.dim() - 2))  # [B,T,1,...]
-        tokens: Tokens = self.encoders[self.owner[name]](Signal(torch.where(real, signal.values, 0), signal.mask))
-        mask = tokens.mask & signal.mask.any(dim=1, keepdim=True)  # [B,L]
+    def _tokens(self, name: str, signal: Signal | Tokens) -> Tokens:
+        tokens = signal if isinstance(signal, Tokens) else self.encoded(name, signal)
         values = self.projections[name](tokens.values)  # [B,L,width]
-        return Tokens(torch.where(mask.unsqueeze(-1), values, 0), mask, tokens.positions)
+        return tokens._replace(values=torch.where(tokens.mask.unsqueeze(-1), values, 0))
 
 
 def parameter_counts(model: MultimodalModel) -> dict[str, int]:

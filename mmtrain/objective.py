@@ -40,15 +40,17 @@ class Objective(nn.Module):
         self.model = model
         self.task, self.compute, self.settings = task, compute, settings
 
-    def forward(self, batch: Batch) -> Terms:
-        """Returns the weighted sum of all losses of the batch."""
+    def forward(self, batch: Batch, *, alone: bool = False) -> Terms:
+        """Returns the weighted sum of all losses of the batch; `alone`: without that of the joint head."""
         if not self.model.unimodal and not self.settings.alignment:
             with self.compute.autocast():
                 outputs = self.model(batch)
             return Terms(mixed_loss(self.task, outputs, batch), outputs, None)
         with self.compute.autocast():
             answers: Answers = self.model(batch, whole=True)
-        loss, heads = mixed_loss(self.task, answers.outputs, batch), None
+        loss, heads = batch.weight.new_zeros(()), None
+        if not alone:
+            loss = mixed_loss(self.task, answers.outputs, batch)
         if answers.unimodal:
             heads = tally(self.task, answers.unimodal, batch)
             loss = loss + self.settings.unimodal_weight * heads.loss.sum()

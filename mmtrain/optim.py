@@ -6,7 +6,7 @@ A schedule is a pure function of the step, so that nothing of it needs to be sav
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Protocol
 
@@ -135,21 +135,41 @@ def fill_gradients(model: nn.Module) -> None:
             parameter.grad = torch.zeros_like(parameter)
 
 
-class MovingAverage:
-    """Exponential moving average of all weights and buffers (Polyak averaging).
+def exponential(decay: float) -> Callable[[int], float]:
+    """What a moving average keeps of itself at its n-th update, n from 1 (Polyak averaging).
 
-    `decay` is reached slowly, as min(decay, (1 + n) / (10 + n)) after n updates, so that the random start is forgotten.
+    `decay` is reached slowly, as min(decay, (1 + n) / (10 + n)), so that the random start is forgotten.
+    """
+    return lambda n: min(decay, (1 + n) / (10 + n))
+
+
+def equal(after: int) -> Callable[[int], float]:
+    """Of an average in which all steps after so many count alike, and that is the weights themselves until then.
+
+    SWA, Izmailov et al. 2018, "Averaging Weights Leads to Wider Optima and Better Generalization",
+    https://arxiv.org/abs/1803.05407. Differs: every step counts, where the paper takes the end of each epoch or cycle;
+    statistics of BatchNorm are averaged too, where it computes them anew.
+    """
+    return lambda n: max(0, n - after - 1) / max(1, n - after)
+
+
+class MovingAverage:
+    """An average of all weights and buffers over the steps.
+
+    Args:
+        model: Whose they are.
+        keep: How much of itself the average keeps at its n-th update, 0 to 1.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.decay, self.updates = decay, 0
+    def __init__(self, model: nn.Module, keep: Callable[[int], float]) -> None:
+        self.keep, self.updates = keep, 0
         self.weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
         """Moves the average towards the model's weights; counters and other integers are copied."""
         self.updates += 1
-        keep = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        keep = self.keep(self.updates)
         for name, tensor in model.state_dict().items():
             if tensor.is_floating_point():
                 self.weights[name].lerp_(tensor, 1 - keep)

@@ -25,6 +25,8 @@ class TrainerSettings:
     accumulate: Count = 1
     clip_norm: Annotated[float, Range(0, above=True)] | None = 1.0
     ema_decay: Annotated[float, Range(0, 1)] | None = None
+    swa_from: Annotated[float, Range(0, 1)] | None = None
+    soup: Count = 1
     patience: Count | None = None
     evaluate_every: Count = 1
     evaluate_unit: Literal["epoch", "step"] = "epoch"
@@ -47,6 +49,7 @@ class TechniqueSettings:
     modality_dropout: Annotated[float, Range(0, 0.9)] = 0.0
     null_tokens: bool = False
     unimodal_weight: Annotated[float, Range(0)] = 0.0
+    unimodal_steps: Annotated[int, Range(0)] = 0
     ogm_ge: Annotated[float, Range(0)] = 0.0
     mmpareto: Annotated[float, Range(0)] = 0.0
     alignment: Annotated[float, Range(0)] = 0.0

@@ -29,6 +29,7 @@ class Progress:
         evaluated: The step of the last evaluation; one that was interrupted is made again after a resume.
         stale: Evaluations since the best one.
         bad_steps: Steps in a row that were left out for a non-finite loss or gradient.
+        top: The best evaluations so far, step and value of each, the best first: the checkpoints that are kept.
     """
 
     step: int = 0
@@ -39,6 +40,31 @@ class Progress:
     evaluated: int = -1
     stale: int = 0
     bad_steps: int = 0
+    top: list[tuple[int, float]] = field(default_factory=list)
+
+    def note(self, value: float, *, higher_is_better: bool, keep: int, patient: bool) -> None:
+        """Counts an evaluation of this step: the best of it, the `keep` best, and how many were no better.
+
+        Args:
+            value: Of the metric that chooses; one that is not finite is never among the best.
+            higher_is_better: Whether more of it is better.
+            keep: How many of the best to remember.
+            patient: Not to count it as one that was no better.
+        """
+        sign = 1 if higher_is_better else -1
+        if math.isfinite(value):
+            ranked = sorted([*self.top, (self.step, value)], key=lambda pair: -sign * pair[1])
+            self.top = ranked[:keep]
+        if math.isfinite(value) and (self.best is None or sign * (value - self.best) > 0):
+            self.best, self.best_step, self.stale = value, self.step, 0
+        elif not patient:
+            self.stale += 1
+        self.evaluated = self.step
+
+    @property
+    def chosen_step(self) -> int:
+        """The step whose weights are used: the best, or this one where none was evaluated."""
+        return self.step if self.best_step is None else self.best_step
 
 
 @dataclass
@@ -85,7 +111,7 @@ class TrainState:
         self._load_optimizer(tensors["optim"])
         if self.average is not None:
             if "ema" not in tensors:
-                raise CheckpointError("the checkpoint has no ema.safetensors, but `trainer.ema_decay` is set.")
+                raise CheckpointError("no ema.safetensors, but `trainer.ema_decay` or `trainer.swa_from` is set.")
             self.average.weights = {n: t.to(self.average.weights[n].device) for n, t in tensors["ema"].items()}
             self.average.updates = _integer(values, "average_updates")
         scaler = values.get("scaler")
@@ -97,6 +123,7 @@ class TrainState:
         if not isinstance(progress, dict) or set(progress) != known:
             raise CheckpointError(f"state.json: `progress` has not the fields {', '.join(sorted(known))}.")
         self.progress = Progress(**progress)
+        self.progress.top = [(int(step), float(value)) for step, value in self.progress.top]
 
     def _load_optimizer(self, tensors: Mapping[str, Tensor]) -> None:
         names = {id(p): name for name, p in self.model.named_parameters()}
@@ -111,6 +138,11 @@ class TrainState:
             raise CheckpointError(f"optim.safetensors holds `{unknown[0]}`, which this model does not train.")
         state["state"] = {i: slots[names[id(p)]] for i, p in enumerate(ordered) if names[id(p)] in slots}
         self.optimizer.load_state_dict(state)
+
+
+def weights_of(tensors: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
+    """Of a checkpoint's tensors the weights that count: the soup, else the average over steps, else the model's."""
+    return next(tensors[name] for name in ("soup", "ema", "model") if name in tensors)
 
 
 def load_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:

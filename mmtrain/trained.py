@@ -25,7 +25,7 @@ from mmtrain.protocols import DataSource
 from mmtrain.record import read_rows
 from mmtrain.report import say
 from mmtrain.runfolder import other_version
-from mmtrain.state import load_weights, restore_calibration
+from mmtrain.state import load_weights, restore_calibration, weights_of
 from mmtrain.validate import validate
 
 DATA_PATHS = ("path", "data_root")
@@ -159,7 +159,7 @@ class TrainedRun:
                     saved = checkpoint.at_step(folder, best)
                 except CheckpointError as error:
                     raise CheckpointError(f"the best checkpoint is unusable: {error} Try checkpoint=last.") from None
-        load_weights(self.model, saved.tensors.get("ema", saved.tensors["model"]))
+        load_weights(self.model, weights_of(saved.tensors))
         restore_calibration(self.task, saved.values)
         return saved.step
 

@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from mmtrain import checkpoint, contents, imbalance, page, paths, patterns
+from mmtrain import checkpoint, contents, paths
 from mmtrain.build import Parts, build, build_optimizer, build_plan, build_schedule
 from mmtrain.components import Config, settings_of
 from mmtrain.compose import without_initial_weights
@@ -20,22 +21,22 @@ from mmtrain.data.plan import batch_count
 from mmtrain.data.spec_file import load_spec, save_spec
 from mmtrain.device import Compute, choose
 from mmtrain.errors import ConfigError, DataError
-from mmtrain.evaluation import prediction_columns
+from mmtrain.features import with_features
+from mmtrain.finish import finish
 from mmtrain.hub import settled
 from mmtrain.interrupt import StopFlag, watched
-from mmtrain.loop import finished, fit, score
+from mmtrain.loop import finished, fit
 from mmtrain.model import parameter_counts
-from mmtrain.optim import MovingAverage
+from mmtrain.optim import MovingAverage, equal, exponential
 from mmtrain.peers import Peers, joined, local_processes
 from mmtrain.protocols import Calibrated, DataSource
-from mmtrain.record import Recorder, read_rows, write_table
-from mmtrain.report import Meter, ceiling_lines, data_summary, model_summary, say
+from mmtrain.record import Recorder, read_rows
+from mmtrain.report import Meter, data_summary, model_summary, say
 from mmtrain.run import Run, Tested, Validated
 from mmtrain.runfolder import environment, opened, write_config, write_json, write_text
 from mmtrain.seeding import key
-from mmtrain.settings import RunSettings
-from mmtrain.state import TrainState, load_weights, restore_calibration
-from mmtrain.telling import write_evaluation, write_patterns
+from mmtrain.settings import RunSettings, TrainerSettings
+from mmtrain.state import TrainState
 
 
 def start(
@@ -136,7 +137,7 @@ def prepare(parts: Parts, folder: Path, compute: Compute, peers: Peers, stop: St
     state = TrainState(
         parts.model,
         build_optimizer(parts.config, parts.model),
-        MovingAverage(parts.model, trainer.ema_decay) if trainer.ema_decay else None,
+        _average(parts.model, trainer, total),
         torch.amp.GradScaler(compute.device.type) if compute.precision == "fp16" else None,
         calibrated=parts.task if isinstance(parts.task, Calibrated) else None,
     )
@@ -211,50 +212,17 @@ def _train(run: Run, tested: Tested | None, *, resumed: bool) -> None:
         after_step = run.state.progress.step if resumed else None
         run.recorder = Recorder(run.folder, tensorboard=run.settings.trainer.tensorboard, after_step=after_step)
     try:
+        run.data = with_features(run)
         fit(run)
-        _finish(run, tested)
+        finish(run, tested)
     finally:
         run.meter.close()
         if run.recorder is not None:
             run.recorder.close()
 
 
-def _finish(run: Run, tested: Tested | None) -> None:
-    """Tests the best weights, once."""
-    progress = run.state.progress
-    best = progress.step if progress.best_step is None else progress.best_step
-    saved = checkpoint.at_step(run.folder / "checkpoints", best)
-    load_weights(run.state.model, saved.tensors["model" if run.state.average is None else "ema"])
-    restore_calibration(run.task, saved.values)
-    run.state.average = None
-    split = "test" if "test" in run.data.source.splits else "val"
-    results = score(run, split)
-    metrics = run.task.metrics(results)
-    if run.recorder is None:
-        imbalance.tell(run, split, metrics[run.task.metric])
-        return
-    say(f"best step {best} of {progress.step}, by {run.task.metric} on val")
-    write_evaluation(run, split, results, metrics, checkpoint=best)
-    found = patterns.by_pattern(run.task, results, run.data.source, list(run.data.spec.signals))
-    write_patterns(run, split, found, checkpoint=best)
-    imbalance.tell(run, split, metrics[run.task.metric])
-    write_table(run.folder / "predictions" / f"{split}.csv", prediction_columns(run.data, run.task, results))
-    page.write(
-        run.folder,
-        data=run.data,
-        task=run.task,
-        results=results,
-        parameters=run.parameters,
-        split=split,
-        best_step=best,
-        patterns=found,
-    )
-    if tested is not None:
-        tested(run, split, results)
-    run.recorder.write(
-        "end", progress.step, best_step=best, metric=run.task.metric, higher_is_better=run.task.higher_is_better
-    )
-    used = "+".join(sorted(run.data.spec.signals, key=list(run.data.source.kinds).index))
-    if used in run.data.spec.ceilings and split == "test":
-        say(ceiling_lines(run.data.spec.ceilings, used, metrics[run.task.metric]))
-    say(f"report: {run.folder / 'report.html'}\ndone: {run.folder}")
+def _average(model: nn.Module, trainer: TrainerSettings, total: int) -> MovingAverage | None:
+    """The average of the weights that the settings ask for."""
+    if trainer.swa_from is not None:
+        return MovingAverage(model, equal(round(trainer.swa_from * total)))
+    return MovingAverage(model, exponential(trainer.ema_decay)) if trainer.ema_decay else None

@@ -155,7 +155,9 @@ def _together(config: Mapping[str, object], faulty: set[str]) -> Iterator[Fault]
     if steps is not None and warmup > steps:
         yield Fault("schedule.warmup_steps", f"found {warmup}, expected at most `trainer.max_steps` (={steps}).")
     technique = asdict(RunSettings().technique) | (settings.get("technique") or {})
-    for key in ("ogm_ge", "mmpareto"):
+    if trainer["ema_decay"] is not None and trainer["swa_from"] is not None:
+        yield Fault("trainer.swa_from", "is another average than `trainer.ema_decay`; set one of the two to null.")
+    for key in ("unimodal_steps", "ogm_ge", "mmpareto"):
         if technique[key] and not technique["unimodal_weight"]:
             yield Fault(f"technique.{key}", "needs the unimodal heads; set technique.unimodal_weight=1.")
     if compose.unjoined(settings) and len(modalities or ()) > 1:

@@ -23,6 +23,7 @@ ALL = (
     "technique.modality_dropout=0.3",
     "technique.null_tokens=true",
     "technique.unimodal_weight=0.5",
+    "technique.unimodal_steps=2",
     "technique.ogm_ge=0.3",
     "technique.mmpareto=1.5",
     "technique.alignment=0.1",
@@ -43,6 +44,23 @@ def test_every_technique_together_survives_a_kill(tmp_path: Path, monkeypatch: p
             tiny.train(tmp_path, *ALL)
 
     tiny.assert_same_end(resumed(only_run(tmp_path)), whole, 8)
+
+
+def test_first_steps_train_the_modalities_alone(tmp_path: Path) -> None:
+    """Three of eight steps: the fusion and the joint head are then what they were at first, the encoders are not."""
+    options = ("technique.unimodal_weight=0.5", "optimizer.weight_decay=0", "trainer.save_every_steps=1")
+    options += ("trainer.keep_last=9", "fusion=sum")
+    run = tiny.train(tmp_path, *options, "technique.unimodal_steps=3")
+    first, third, fourth = (tiny.weights(run, step) for step in (0, 3, 4))
+    joint = [name for name in first if name.startswith(("model/fusion.", "model/head."))]
+    losses = [row for row in tiny.rows(run) if row["kind"] == "train"]
+
+    assert all(torch.equal(first[name], third[name]) for name in joint)
+    assert all(not torch.equal(third[name], fourth[name]) for name in joint)
+    assert not torch.equal(first["model/projections.text.0.weight"], third["model/projections.text.0.weight"])
+    for row, alone in zip(losses, [True] * 3 + [False] * 5, strict=True):
+        heads = 0.5 * sum(row[f"loss_{name}"] for name in ("text", "image", "audio"))
+        assert (row["loss"] == pytest.approx(heads)) == alone
 
 
 def test_modalities_are_watched(whole: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmtrain.optim import Constant, Cosine, Linear, MovingAverage, fill_gradients, parameter_groups
+from mmtrain.optim import Constant, Cosine, Linear, MovingAverage, equal, exponential, fill_gradients, parameter_groups
 
 
 def test_cosine_warms_up_then_falls_to_zero() -> None:
@@ -52,11 +52,24 @@ def test_an_untouched_parameter_gets_zeros() -> None:
     assert model[0].weight.grad.item() == 1.0
 
 
+def test_an_equal_average_is_the_weights_themselves_until_it_starts() -> None:
+    """Weights of 1, 2, 3, 5 and 1, of which the first two do not count: 3, then (3 + 5) / 2, then 9 / 3."""
+    model = nn.Linear(1, 1, bias=False)
+    average = MovingAverage(model, equal(2))
+    found = []
+    for value in (1.0, 2.0, 3.0, 5.0, 1.0):
+        nn.init.constant_(model.weight, value)
+        average.update(model)
+        found.append(average.weights["weight"].item())
+
+    assert found == [1, 2, 3, 4, pytest.approx(3)]
+
+
 def test_moving_average_follows_quickly_at_first() -> None:
     """After one update the weight kept is 2/11 of the old one, not the configured 0.999."""
     model = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(model.weight)
-    average = MovingAverage(model, 0.999)
+    average = MovingAverage(model, exponential(0.999))
     nn.init.ones_(model.weight)
     average.update(model)
 

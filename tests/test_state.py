@@ -12,7 +12,7 @@ from torch import nn
 
 from mmtrain.contracts import Results
 from mmtrain.errors import CheckpointError
-from mmtrain.optim import MovingAverage, adamw, parameter_groups
+from mmtrain.optim import MovingAverage, adamw, exponential, parameter_groups
 from mmtrain.state import Progress, TrainState
 
 
@@ -41,7 +41,7 @@ def trained(steps: int) -> TrainState:
     state = TrainState(
         model,
         adamw(parameter_groups(model)),
-        MovingAverage(model, 0.9),
+        MovingAverage(model, exponential(0.9)),
         torch.amp.GradScaler("cpu", init_scale=64.0),
         calibrated=Tuned(),
     )

@@ -1,4 +1,4 @@
-"""`mmtrain cache`: the decoded samples and indexes that are kept, and how old; `mmtrain cache clear` removes them."""
+"""`mmtrain cache`: what is kept of decoded samples, features and indexes, and how old; `cache clear` removes it."""
 
 from __future__ import annotations
 

@@ -9,11 +9,13 @@ from typing import Literal
 from torch import Tensor
 
 from mmtrain import seeding
-from mmtrain.contracts import Cell, DataSpec, Draw
+from mmtrain.contracts import Cell, DataSpec, Draw, Tokens
 from mmtrain.data.collate import Sample
+from mmtrain.data.encoded import EncodedRows
 from mmtrain.data.fitting import (
     AugmentFactory,
     ReaderFactory,
+    build_augments,
     build_reader,
     choose,
     fit_signal,
@@ -46,6 +48,7 @@ class Data:
         augments: By modality, what changes its training samples; a modality left out is not changed.
         notes: What a person should know of the targets: cells left out, tags without rows.
         stores: By modality, where decoded samples are kept; one left out is decoded each time.
+        encoded: By modality, what a frozen encoder has made of every row: `samples` gives that in place of it.
     """
 
     source: DataSource
@@ -56,6 +59,7 @@ class Data:
     augments: Mapping[str, Augment] = field(default_factory=dict)
     notes: Sequence[str] = ()
     stores: Mapping[str, Store] = field(default_factory=dict)
+    encoded: Mapping[str, EncodedRows] = field(default_factory=dict)
 
     @classmethod
     def prepare(
@@ -108,7 +112,7 @@ class Data:
             raise DataError("\n".join(faults))
         spec = DataSpec(signals, {name: found for name, (found, _) in learned.items()}, dict(source.ceilings))
         notes = [note for _, told in learned.values() for note in told]
-        return cls(source, built, targets, spec, on_bad_sample, _built(augments, spec), notes)
+        return cls(source, built, targets, spec, on_bad_sample, build_augments(augments, spec), notes)
 
     @classmethod
     def restore(
@@ -148,7 +152,7 @@ class Data:
                 raise CheckpointError(f"the stored spec does not fit the target `{name}`: {error}.") from None
             if name in source.targets:
                 notes += refuse_unknown(source, reader, name, skip=on_bad_sample == "skip")
-        return cls(source, built, targets, spec, on_bad_sample, _built(augments, spec), notes)
+        return cls(source, built, targets, spec, on_bad_sample, build_augments(augments, spec), notes)
 
     def sample(self, draw: Draw, train: bool) -> Sample:
         """Reads one row, as in `samples`."""
@@ -163,11 +167,12 @@ class Data:
             DataError: A cell cannot be read, and `on_bad_sample` is `error`.
         """
         bad: dict[int, str] = {}
-        columns: dict[str, list[Tensor | None]] = {name: [] for name in self.spec.signals}
+        columns: dict[str, list[Tensor | Tokens | None]] = {name: [] for name in self.spec.signals}
         for name, column in columns.items():
             for place, draw in enumerate(draws):
                 try:
-                    column.append(self._read(draw, name, train))
+                    encoded = self.encoded.get(name)
+                    column.append(encoded.tokens(draw.row) if encoded else self._read(draw, name, train))
                 except DataError as error:
                     if self.on_bad_sample == "error":
                         hint = "mend the file, or leave such rows out with `on_bad_sample=skip`"
@@ -196,7 +201,7 @@ class Data:
         """The share of rows, from 0 to 1, that lack each modality, by split."""
 
         def share(rows: Sequence[int], name: str) -> float:
-            return sum(not self._present(row, name) for row in rows) / max(1, len(rows))
+            return sum(not self.present(row, name) for row in rows) / max(1, len(rows))
 
         splits = self.source.splits.items()
         return {split: {name: share(rows, name) for name in self.spec.signals} for split, rows in splits}
@@ -215,7 +220,7 @@ class Data:
         Raises:
             DataError: It cannot be decoded.
         """
-        if not self._present(row, name):
+        if not self.present(row, name):
             return None
         try:
             cell = self.cell(row, name)
@@ -230,7 +235,8 @@ class Data:
         """What `decode` decodes."""
         return self.source.cell(row, name)
 
-    def _present(self, row: int, name: str) -> bool:
+    def present(self, row: int, name: str) -> bool:
+        """Whether a row has a modality."""
         return name in self.source.kinds and self.source.present(row, name)
 
     def _read(self, draw: Draw, name: str, train: bool) -> Tensor | None:
@@ -252,7 +258,3 @@ class Data:
         value = self.source.target(draw.row, name) if name in self.source.targets else None
         read = None if value is None else read_or_none(reader, value, seeding.key(draw.key, name) if train else None)
         return reader.absent() if read is None else read
-
-
-def _built(augments: Mapping[str, AugmentFactory] | None, spec: DataSpec) -> dict[str, Augment]:
-    return {name: make(spec.signals[name]) for name, make in (augments or {}).items() if name in spec.signals}

@@ -9,7 +9,7 @@ from itertools import chain
 
 from torch import nn
 
-from mmtrain.contracts import Cell, SignalSpec
+from mmtrain.contracts import Cell, DataSpec, SignalSpec
 from mmtrain.data.targets.classes import without_rows
 from mmtrain.data.targets.kinds import TargetReader
 from mmtrain.errors import ConfigError, DataError
@@ -52,6 +52,11 @@ def build_reader(source: DataSource, readers: Mapping[str, ReaderFactory], name:
     if reader.kind != kind:
         raise ConfigError(f"`reader.{name}` reads {reader.kind}, but `{name}` is {kind}.")
     return reader
+
+
+def build_augments(augments: Mapping[str, AugmentFactory] | None, spec: DataSpec) -> dict[str, Augment]:
+    """What changes the training samples of each modality that is used."""
+    return {name: make(spec.signals[name]) for name, make in (augments or {}).items() if name in spec.signals}
 
 
 def fit_signal(source: DataSource, reader: Reader, name: str, train: Sequence[int]) -> SignalSpec:

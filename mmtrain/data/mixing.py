@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from types import EllipsisType
+from typing import cast
 
 import numpy as np
 import torch
@@ -82,7 +83,8 @@ def mixed(batch: Batch, others: Batch, draws: list[Draw], spec: DataSpec) -> Bat
     signals = dict(batch.signals)
     for name, signal in batch.signals.items():
         if spec.signals[name].kind in KINDS:
-            signals[name] = _mixed(signal, others.signals[name], shares, draws, spec.signals[name].length > 1)
+            pair = cast(tuple[Signal, Signal], (signal, others.signals[name]))  # where rows are mixed none is encoded
+            signals[name] = _mixed(*pair, shares, draws, spec.signals[name].length > 1)
     return replace(batch, signals=signals, mix=Mixed(others.targets, torch.tensor(shares)))
 
 

@@ -26,6 +26,7 @@ from mmtrain.contracts import Cell
 from mmtrain.report import say
 
 RECIPE = "recipe.txt"
+SAMPLES = "samples"
 RESERVE = 2**30  # bytes of the disk left free, for checkpoints among others
 _DTYPES = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.float16, torch.float32, torch.float64)
 _RECORD = struct.Struct("<16sQQI5IBBxx")  # key; where the values start, their bytes and CRC; shape, dtype, dimensions
@@ -54,10 +55,7 @@ class Store:
 
     def __init__(self, folder: Path, recipe: str) -> None:
         self.folder, self.recipe = folder, recipe
-        self._samples, self._index = (
-            f"{folder}/samples",
-            f"{folder}/index",
-        )  # to make a Path of them takes as long as to read
+        self._samples, self._index = (f"{folder}/{name}" for name in (SAMPLES, "index"))  # a Path is slow to make
         self._told = self._closed = False  # of a damaged sample; for writing, since the disk is full or read-only
         self._fresh: dict[bytes, bytes] = {}  # records by key
         self._records = np.empty((0, _SIZE), np.uint8)  # those that came before them
@@ -88,6 +86,15 @@ class Store:
 
     def get(self, key: bytes) -> Tensor | None:
         """The values kept under a key; None where there are none, or damaged ones."""
+        found = self._lookup(key)
+        return None if found is None else found[1]
+
+    def place(self, key: bytes) -> tuple[int, tuple[int, ...]] | None:
+        """Where in the file `samples` the values of a key start, and their shape; None as in `get`."""
+        found = self._lookup(key)
+        return None if found is None else (found[0], tuple(found[1].shape))
+
+    def _lookup(self, key: bytes) -> tuple[int, Tensor] | None:
         record = self._find(key)
         if record is None and self._follow():
             record = self._find(key)
@@ -97,10 +104,10 @@ class Store:
         data = self._read(start, size)
         if data is None or zlib.crc32(data) != checksum:
             if not self._told:
-                say(f"note: the cache {self.folder} holds damaged samples; they are decoded again")
+                say(f"note: the cache {self.folder} holds damaged samples; they are made again")
             self._told = True
             return None
-        return torch.frombuffer(data, dtype=_DTYPES[dtype]).view(shape[:dimensions])
+        return start, torch.frombuffer(data, dtype=_DTYPES[dtype]).view(shape[:dimensions])
 
     def put(self, key: bytes, values: Tensor) -> None:
         """Keeps values under a key, the later ones where there are some; what the format cannot hold is not kept."""
@@ -110,7 +117,7 @@ class Store:
         shape = (*values.shape, *[0] * (_DIMENSIONS - values.dim()))
         try:
             self._make()
-            start = _append(self._samples, data)
+            start = _append(self._samples, data, align=values.element_size())
             kind = _DTYPES.index(values.dtype)
             record = _RECORD.pack(key, start, len(data), zlib.crc32(data), *shape, kind, values.dim())
             _append(self._index, record + zlib.crc32(record).to_bytes(4, "little"), align=_SIZE)

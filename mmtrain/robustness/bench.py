@@ -8,7 +8,7 @@ modality can change the tokens of a row. Kept are rows x tokens x width x 4 byte
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -132,7 +132,7 @@ class _Memory(nn.Module):
             for number, row in enumerate(batch.ids):
                 place = None if where is None else where[number]
                 self.tokens[name][row] = _Kept(values[number].float().cpu(), mask[number].cpu(), place)
-                self.blank[name][row] = _blank(batch.signals[name], number, self.spec.signals[name])
+                self.blank[name][row] = _blank(cast(Signal, batch.signals[name]), number, self.spec.signals[name])
         return self.model.read(self.model.join(self.model.filled(tokens)), batch)
 
 

@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from mmtrain import checkpoint, training
 from mmtrain.build import build_source
-from mmtrain.components import Config, settings_of
+from mmtrain.components import Config
 from mmtrain.contracts import Results
 from mmtrain.evaluation import evaluate
 from mmtrain.jobs import explain
@@ -30,6 +31,7 @@ from mmtrain.rows import taken, taken_targets
 from mmtrain.run import Run
 from mmtrain.runfolder import write_json, write_text
 from mmtrain.significance import blocks, pseudo_values
+from mmtrain.state import weights_of
 from mmtrain.study.cells import Cell, folder_of
 from mmtrain.study.rows import test_groups
 from mmtrain.study.usage import peak_memory, reset_peak_memory
@@ -86,7 +88,7 @@ def train(order: Order) -> Path:
         if folder is not None:
             shutil.rmtree(folder)  # stopped before its first checkpoint: there is nothing to go on from
         folder = training.start(config, order.cell.typed, source=source, tested=tested)
-    _shed(folder, settings_of(config).trainer.ema_decay is not None, keep_weights=order.keep_weights)
+    _shed(folder, keep_weights=order.keep_weights)
     return folder
 
 
@@ -106,11 +108,12 @@ def _write_result(run: Run, split: str, results: Results, group: str | None, sec
     source, progress = run.data.source, run.state.progress
     evaluations = [row for row in read_rows(run.folder) if row["kind"] == "evaluation"]
     tested = [row for row in evaluations if row["split"] == split and "checkpoint" in row][-1]
-    best = progress.step if progress.best_step is None else progress.best_step
+    best = progress.chosen_step
     chosen = next((row for row in evaluations if row["split"] == "val" and row["step"] == best), {})
     rows = source.splits["val"][:_TIMED_ROWS]  # not of the test split, which is read once
     begun = time.monotonic()
-    evaluate(run.state.model, run.data, run.task, rows, compute=run.compute, batch_size=len(rows))
+    encoding = replace(run.data, encoded={})  # what a new row costs
+    evaluate(run.state.model, encoding, run.task, rows, compute=run.compute, batch_size=len(rows))
     per_sample = (time.monotonic() - begun) / len(rows)
     write_json(
         run.folder / RESULT,
@@ -173,7 +176,7 @@ def _subset(results: Results, rows: Sequence[int]) -> Results:
     return results._replace(ids=ids, outputs=taken(results.outputs, rows), targets=targets)
 
 
-def _shed(folder: Path, averaged: bool, *, keep_weights: bool) -> None:
+def _shed(folder: Path, *, keep_weights: bool) -> None:
     """Drops what a finished cell does not need: all checkpoints, or all but the best weights without an optimizer."""
     checkpoints = folder / "checkpoints"
     result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
@@ -181,6 +184,5 @@ def _shed(folder: Path, averaged: bool, *, keep_weights: bool) -> None:
         shutil.rmtree(checkpoints, ignore_errors=True)
         return
     best = checkpoint.at_step(checkpoints, result["best_step"])
-    weights = best.tensors["ema" if averaged else "model"]
-    checkpoint.save(checkpoints, best.step, {"model": weights, "optim": {}}, best.values, best.facts)
+    checkpoint.save(checkpoints, best.step, {"model": weights_of(best.tensors), "optim": {}}, best.values, best.facts)
     checkpoint.prune(checkpoints, [best.step])

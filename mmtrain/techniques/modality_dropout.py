@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from mmtrain.contracts import Batch, Signal
+from mmtrain.contracts import Batch
 from mmtrain.seeding import generator
 
 
@@ -28,7 +28,7 @@ def drop(batch: Batch, rate: float) -> Batch:
     present = torch.stack([batch.signals[name].mask.any(dim=1) for name in names], dim=1)  # [B,M]
     kept = present & keep(batch.keys, present, rate)
     signals = {
-        name: Signal(signal.values, signal.mask & kept[:, index : index + 1])
+        name: signal._replace(mask=signal.mask & kept[:, index : index + 1])
         for index, (name, signal) in enumerate(batch.signals.items())
     }
     rows = {name: None if kept[:, i].all() else kept[:, i].nonzero().squeeze(1) for i, name in enumerate(names)}

@@ -124,7 +124,7 @@ def test_a_flipped_bit_anywhere_is_found(filled, file, capsys):
         lost = [key for key in (A, B) if there.get(key) is None]
         assert len(lost) == 1, "a byte belongs to one sample"
 
-    assert ("holds damaged samples; they are decoded again" in capsys.readouterr().out) == (file == "samples")
+    assert ("holds damaged samples; they are made again" in capsys.readouterr().out) == (file == "samples")
 
 
 @pytest.mark.parametrize("merge", [0, 10_000])
