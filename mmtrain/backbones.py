@@ -28,27 +28,32 @@ def hugging_face(
     architecture: Mapping[str, object] | None,
     gradient_checkpointing: bool,
     changes: Mapping[str, object] | None = None,
+    key: str = "name",
+    writing: bool = False,
 ) -> nn.Module:
     """A network without what its tokens do not need, such as a pooler; of an encoder and a decoder the encoder.
 
     Args:
-        where: Dotted config key of the encoder, for messages.
+        where: Dotted config key of the component, for messages.
         name: A local folder as transformers saves it, or a name on the Hugging Face Hub.
         part: Which part of a model of several, such as CLIP.
         pretrained: Read the weights of `name`; False: random ones.
         architecture: What its config.json says; None: read it.
         gradient_checkpointing: Compute hidden layers a second time in the backward pass rather than keep them.
         changes: Values of the architecture to replace.
+        key: What the component calls `name`, for messages.
+        writing: A causal language model, with its scores of the next token.
 
     Raises:
         ValueError: The architecture or the weights cannot be had, or do not fit each other.
         ImportError: transformers is not installed.
     """
     try:
-        from transformers import AutoConfig, AutoModel
+        from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoModel, AutoModelForCausalLM
         from transformers.utils import logging
     except ImportError:
-        raise ImportError("Hugging Face encoders need transformers: pip install 'mmtrain[hf]'") from None
+        raise ImportError("networks of Hugging Face need transformers: pip install 'mmtrain[hf]'") from None
+    said = f"`{where}.{key}` (={name})"
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
@@ -56,7 +61,7 @@ def hugging_face(
         folder = hub.file(name, WEIGHTS).parent if pretrained else None
     except ValueError as error:
         other = "" if architecture is None else f", or random weights with {where}.pretrained=false"
-        raise ValueError(f"`{where}.name` (={name}): {error}; name a local folder{other}.") from None
+        raise ValueError(f"{said}: {error}; name a local folder{other}.") from None
     kind = str(values.pop("model_type", ""))
     try:
         whole = AutoConfig.for_model(kind, **values)
@@ -65,16 +70,18 @@ def hugging_face(
 
         meant = did_you_mean(kind, CONFIG_MAPPING)
         raise ValueError(
-            f"`{where}.name` (={name}): transformers has no architecture '{kind}' like this "
-            f"({str(error).splitlines()[0][:120]}).{meant}"
+            f"{said}: transformers has no architecture '{kind}' like this ({str(error).splitlines()[0][:120]}).{meant}"
         ) from None
     config: PretrainedConfig = getattr(whole, part, whole)
-    for key, value in (changes or {}).items():
-        setattr(config, key, value)
+    for changed, value in (changes or {}).items():
+        setattr(config, changed, value)
+    if writing and type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise ValueError(f"{said}: a {kind} does not write; name a causal language model, such as distilgpt2.")
+    auto: Any = AutoModelForCausalLM if writing else AutoModel
     if folder is None:
-        network = AutoModel.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
+        network = auto.from_config(config, dtype=torch.float32)
     else:
-        network, found = AutoModel.from_pretrained(
+        network, found = auto.from_pretrained(
             folder,
             config=config,
             local_files_only=True,
@@ -84,7 +91,7 @@ def hugging_face(
             ignore_mismatched_sizes=True,
             dtype=torch.float32,
         )
-        _refuse_misfits(f"`{where}.name` (={name})", folder / WEIGHTS, network, found)
+        _refuse_misfits(said, folder / WEIGHTS, network, found)
     if config.is_encoder_decoder:
         network = network.get_encoder()
     for unused in _UNUSED:

@@ -178,7 +178,7 @@ def build_schedule(config: Config, total_steps: int) -> Schedule:
 
 def _head(fusion: Fusion, task: Task, width: int) -> nn.Module:
     if not isinstance(fusion, LogitFusion):
-        return task.make_head(width)
+        return cast(nn.Module, called("task", task.make_head, width))
     if not isinstance(task, Logits):
         raise ConfigError(
             f"`fusion`: {type(fusion).__name__} combines logits, and the outputs of {type(task).__name__} are none; "

@@ -132,18 +132,19 @@ def without_initial_weights(config: Mapping[str, object], *, but_files: bool = F
     `but_files`: Keeps what names a file by its suffix, and leaves out downloads only.
     """
 
-    def cleared(node: object) -> object:
+    def cleared(node: object, *files: str) -> object:
         if not isinstance(node, dict):
             return node
-        made = {key: cleared(value) for key, value in node.items()}
-        for name in ("weights", "vectors"):
+        made = {key: cleared(value, *files) for key, value in node.items()}
+        for name in files:
             if name in made and not (but_files and Path(str(made[name])).suffix):
                 made[name] = None
-        if "pretrained" in made and not (but_files and Path(str(made.get("name"))).is_dir()):
+        if "pretrained" in made and not (but_files and Path(str(made.get("name", made.get("decoder")))).is_dir()):
             made["pretrained"] = False
         return made
 
-    return {**config, "encoder": cleared(config["encoder"])}
+    # The `weights` of a task are those of its losses.
+    return {**config, "encoder": cleared(config["encoder"], "weights", "vectors"), "task": cleared(config["task"])}
 
 
 def composed(overrides: Sequence[str], config_dir: Path | None = None) -> DictConfig:

@@ -44,10 +44,10 @@ class TransformerDecoder(nn.Module):
         for table in (self.embedding, self.positions):
             nn.init.normal_(table.weight, std=0.02)
         self.layers = nn.ModuleList(_Block(width, num_heads, dropout) for _ in range(num_layers))
-        self.norm, self.dropout = nn.LayerNorm(width), nn.Dropout(dropout)
+        self.norm, self.dropout, self.width = nn.LayerNorm(width), nn.Dropout(dropout), width
 
-    def read(self, memory: Tensor) -> Kept:
-        """What every layer keeps of the tokens that are read: [B,K,D]."""
+    def read(self, memory: Tensor, mask: Tensor) -> Kept:
+        """What every layer keeps of the tokens that are read: [B,K,D], of which `forward` reads those of the mask."""
         return [cast(_Block, block).memory.keys(memory) for block in self.layers]
 
     def forward(self, ids: Tensor, read: Kept, mask: Tensor, written: Kept | None = None) -> tuple[Tensor, Kept]:

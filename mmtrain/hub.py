@@ -67,13 +67,13 @@ def architecture(name: str) -> dict[str, object]:
 
 
 def settled(config: Mapping[str, object], spec: DataSpec) -> dict[str, object]:
-    """The config of a run in which every `architecture: null` of an encoder is filled in from its `name`.
+    """The config of a run in which every `architecture: null` is filled in from the `name` or `decoder` beside it.
 
     So the config that a run keeps says all that is needed to build its model again.
 
     Args:
         config: Plain and checked.
-        spec: What has been built; entries of modalities that are not in it stay as they are.
+        spec: What has been built; encoders of modalities that are not in it stay as they are.
 
     Raises:
         ValueError: As of `architecture`.
@@ -82,15 +82,17 @@ def settled(config: Mapping[str, object], spec: DataSpec) -> dict[str, object]:
     entries = config["encoder"]
     assert isinstance(entries, dict)  # checked
     used = {name if name in entries else signal.kind for name, signal in spec.signals.items()}
-    return {**config, "encoder": {name: _filled(node) if name in used else node for name, node in entries.items()}}
+    encoders = {name: _filled(node) if name in used else node for name, node in entries.items()}
+    return {**config, "encoder": encoders, "task": _filled(config["task"])}
 
 
 def _filled(node: object) -> object:
     if not isinstance(node, dict):
         return node
     made = {key: _filled(value) for key, value in node.items()}
-    if "name" in made and made.get("architecture", "") is None:
-        made["architecture"] = architecture(str(made["name"]))
+    name = made.get("name", made.get("decoder"))
+    if name is not None and made.get("architecture", "") is None:
+        made["architecture"] = architecture(str(name))
     return made
 
 

@@ -53,8 +53,9 @@ class TargetSpec:
         rows: Training rows that have the target.
         mean: Number: the mean, by which values are centred.
         deviation: Number: the standard deviation, by which they are divided.
-        tokenizer: Text: `characters`, `words` or `bpe`; see `mmtrain.tokenizer`.
-        vocabulary: Text: the tokens, index = id.
+        tokenizer: Text: `characters`, `words` or `bpe`, or a pretrained one as JSON of the `tokenizers` library; see
+            `mmtrain.tokenizer`.
+        vocabulary: Text: the tokens, index = id; empty where the tokenizer is pretrained.
         merges: Text by `bpe`: the pairs that are joined, in order, each as "left right".
         length: Text: the most tokens of a text; boxes: the most boxes of a row.
         frames: Boxes of videos: the frames of each; 0: of pictures.

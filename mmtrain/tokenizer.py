@@ -1,4 +1,4 @@
-"""Texts that a model writes, as tokens: characters, words, or pieces of words, learned from the training texts.
+"""Texts that a model writes, as tokens: characters, words, or pieces of words, learned from texts or taken over.
 
 For targets only. Readers of text may forget (case, rare words); what is written must come back as it was.
 """
@@ -6,6 +6,7 @@ For targets only. Readers of text may forget (case, rare words); what is written
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from types import ModuleType
@@ -17,6 +18,8 @@ Choice = Literal["characters", "words", "bpe"]
 PADDING, UNKNOWN, START, END = range(4)
 """Ids that are no text; 0 is also the blank of CTC."""
 SPECIAL = ("<pad>", "<unknown>", "<start>", "<end>")
+FILE = "tokenizer.json"
+"""Where transformers keeps a tokenizer as the JSON that `parsed` reads."""
 
 
 class Tokenizer:
@@ -24,28 +27,34 @@ class Tokenizer:
 
     `characters`: every character, blanks included. `words`: what stands between white space, which comes back as single
     spaces; a word that is not in the vocabulary is unknown. `bpe`: byte-level byte pair encoding (Sennrich et al. 2016,
-    arXiv 1508.07909; bytes as in GPT-2) by the `tokenizers` library; no text is unknown to it.
+    arXiv 1508.07909; bytes as in GPT-2) by the `tokenizers` library; no text is unknown to it. JSON of that library: a
+    pretrained tokenizer, whose ids follow the special ones, without the marks that it would put around a text.
 
     Args:
         spec: `tokenizer`, `vocabulary` and `merges` are read from it.
 
     Raises:
         ValueError: They do not fit together.
-        ImportError: `bpe` without the package `tokenizers`.
+        ImportError: `bpe` or JSON without the package `tokenizers`.
     """
 
     def __init__(self, spec: TargetSpec) -> None:
-        if spec.vocabulary[: len(SPECIAL)] != SPECIAL:
+        self._pretrained = parsed(spec.tokenizer) if spec.tokenizer.startswith("{") else None
+        if self._pretrained is None and spec.vocabulary[: len(SPECIAL)] != SPECIAL:
             raise ValueError(f"the vocabulary of `{spec.name}` does not begin with {' '.join(SPECIAL)}")
         self.kind, self._tokens = spec.tokenizer, spec.vocabulary
         self._ids = {token: number for number, token in enumerate(spec.vocabulary)}
         self._subwords = _subwords(spec.vocabulary, spec.merges) if self.kind == "bpe" else None
 
     def __len__(self) -> int:
+        if self._pretrained is not None:
+            return len(SPECIAL) + 1 + int(max(self._pretrained.get_vocab(with_added_tokens=True).values()))
         return len(self._tokens)
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text, without start and end."""
+        if self._pretrained is not None:
+            return [len(SPECIAL) + number for number in self._pretrained.encode(text, add_special_tokens=False).ids]
         if self._subwords is not None:
             return [self._ids[token] for token in self._subwords.encode(text).tokens]
         return [self._ids.get(token, UNKNOWN) for token in _parted(text, self.kind)]
@@ -53,10 +62,29 @@ class Tokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids, up to the first end; padding and start are passed over."""
         ids = ids[: ids.index(END)] if END in ids else ids
+        if self._pretrained is not None:
+            return str(self._pretrained.decode([number - len(SPECIAL) for number in ids if number >= len(SPECIAL)]))
         tokens = [self._tokens[number] for number in ids if number not in (PADDING, START)]
         if self._subwords is not None:
             return str(self._subwords.decoder.decode([token for token in tokens if token != SPECIAL[UNKNOWN]]))
         return (" " if self.kind == "words" else "").join(tokens)
+
+
+def parsed(text: str) -> Any:
+    """A tokenizer of the `tokenizers` library from its JSON, without padding or truncation.
+
+    Raises:
+        ValueError: The library cannot read it.
+        ImportError: It is not installed.
+    """
+    read = _library().Tokenizer.from_str
+    try:
+        tokenizer = read(text)
+    except Exception as error:  # noqa: BLE001  the border to a library that raises nothing narrower
+        raise ValueError(f"no tokenizer that `tokenizers` can read: {error}") from None
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
 
 
 def learn(kind: Choice, texts: Sequence[str], *, size: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -111,8 +139,12 @@ def _subwords(vocabulary: Sequence[str], merges: Sequence[str]) -> Any:
 
 
 def _library() -> ModuleType:
+    # Its threads would be lost in forked workers, with a warning each; one text a call gains nothing from them.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         import tokenizers
     except ImportError:
-        raise ImportError("`tokenizer: bpe` needs the package tokenizers: pip install 'mmtrain[hf]'") from None
+        raise ImportError(
+            "`tokenizer: bpe` or a pretrained `decoder` needs the package tokenizers: pip install 'mmtrain[hf]'"
+        ) from None
     return tokenizers

@@ -11,6 +11,7 @@ from mmtrain import compose, training
 from mmtrain.record import read_rows
 from mmtrain.trained import TrainedRun
 from tests import tiny
+from tests.language_models import write_language_model
 from tests.test_resume import Killed, kill_after, only_run, resumed
 
 ROWS = 96
@@ -41,6 +42,13 @@ TASKS = {
         "task.num_layers=1",
         "task.beam_size=2",
     ),
+    "captioning_by_another": (
+        "task=captioning",
+        "dataset.target=says",
+        "task.references='; '",
+        "task.max_length=8",
+        "task.decoder={folder}/language_model",
+    ),
     "multi_task": (
         "task=multi_task",
         "dataset.target=[kind,size,tags]",
@@ -57,6 +65,7 @@ SCORES = {
     "tagging": {"mean_average_precision": 0.95, "micro_f1": 0.9},
     "regression": {"r2": 0.8, "size_r2": 0.8, "price_pearson": 0.8},
     "captioning": {"cider": 3.0, "rouge_l": 0.8},
+    "captioning_by_another": {"cider": 3.0, "rouge_l": 0.8},
     "multi_task": {"what_accuracy": 0.9, "how_micro_f1": 0.8, "much_r2": 0.7},
 }
 """Reached by a word each that says it; 0.5 is chance, 0 that of r2, and CIDEr is 0.5 before training."""
@@ -67,7 +76,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The text says the kind, the tags and the size; a third of the rows lack a size where another target is there."""
     path = tmp_path_factory.mktemp("table") / "t.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+        writer, all_said = csv.writer(file), []
         writer.writerow(["id", "text", "kind", "tags", "size", "price", "says", "split"])
         for row in range(ROWS):
             kind, red, big = ("cat", "dog")[row % 2], row // 2 % 2, row // 4 % 2
@@ -75,15 +84,18 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
             tags = [kind, *["red"] * red, *["big"] * big]
             size = "" if row % 3 == 0 else f"{100 + 50 * big}"
             said = f"a {'big ' * big}{'red ' * red}{kind}"
+            all_said += [said, f"{said} now"]
             split = "train" if row < 64 else "val" if row < 80 else "test"
             writer.writerow(
                 [f"r{row}", " ".join(words), kind, "|".join(tags), size, f"{-2e3 * red}", f"{said}; {said} now", split]
             )
+    write_language_model(path.parent / "language_model", sorted(set(all_said)))
     return path
 
 
 def config(table: Path, outputs: Path, task: str) -> dict[str, object]:
-    return compose.compose([*TINY, *TASKS[task], f"dataset.path={table}", f"output_dir={outputs}/outputs"])
+    chosen = [word.format(folder=table.parent) for word in TASKS[task]]
+    return compose.compose([*TINY, *chosen, f"dataset.path={table}", f"output_dir={outputs}/outputs"])
 
 
 @pytest.fixture(scope="module", params=TASKS)
@@ -151,6 +163,7 @@ def test_the_report_names_what_was_learned(whole: tuple[str, Path]) -> None:
         "tagging": ["tags"],
         "regression": ["size", "price"],
         "captioning": ["says"],
+        "captioning_by_another": ["says"],
         "multi_task": ["kind", "size", "tags"],
     }[whole[0]]:
         assert f"<bdi>{name}</bdi>" in html

@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 
 from mmtrain.contracts import Cell
 
-Row = tuple[Mapping[str, str | bytes], str]
-"""The content of each modality, and the target."""
+Row = tuple[Mapping[str, str | bytes], str | tuple[str, ...]]
+"""The content of each modality, and the target, or one of each of several."""
 
 
 class MemorySource:
-    """A `DataSource` over rows that a function has made, all with all modalities and one target.
+    """A `DataSource` over rows that a function has made, all with all modalities and targets.
 
     Args:
         splits: The rows of each split.
         kinds: The kind of every modality.
-        target: Name of the target.
+        target: Name of the target, or the names of several.
         split_origin: As in DataSource.
     """
 
@@ -34,12 +34,12 @@ class MemorySource:
         splits: Mapping[str, Sequence[Row]],
         *,
         kinds: Mapping[str, str],
-        target: str,
+        target: str | Sequence[str],
         split_origin: str,
     ) -> None:
-        self.kinds, self.targets, self.split_origin = kinds, (target,), split_origin
+        self.kinds, self.targets, self.split_origin = kinds, _tuple(target), split_origin
         self.ceilings, self.notes = {}, ()
-        self._rows = [row for rows in splits.values() for row in rows]
+        self._rows = [(cells, _tuple(told)) for rows in splits.values() for cells, told in rows]
         self.ids = [f"{split}-{number:04d}" for split, rows in splits.items() for number in range(len(rows))]
         starts = {split: sum(len(rows) for rows in list(splits.values())[:at]) for at, split in enumerate(splits)}
         self.splits = {split: range(starts[split], starts[split] + len(rows)) for split, rows in splits.items()}
@@ -51,15 +51,19 @@ class MemorySource:
         return self._rows[row][0].get(name)
 
     def target(self, row: int, name: str) -> str | None:
-        return self._rows[row][1] if name in self.targets else None
+        return self._rows[row][1][self.targets.index(name)] if name in self.targets else None
 
     def place(self, row: int, name: str | None = None) -> str:
         return f"built-in row {self.ids[row]}" + (f", `{name}`" if name else "")
 
     def fingerprint(self) -> str:
         digest = hashlib.sha256()
-        for identity, (cells, target) in zip(self.ids, self._rows, strict=True):
-            for value in (identity, target, *cells.values()):
+        for identity, (cells, told) in zip(self.ids, self._rows, strict=True):
+            for value in (identity, *told, *cells.values()):
                 content = value if isinstance(value, bytes) else value.encode()
                 digest.update(f"{len(content)}:".encode() + content)
         return digest.hexdigest()
+
+
+def _tuple(one: str | Sequence[str]) -> tuple[str, ...]:
+    return (one,) if isinstance(one, str) else tuple(one)

@@ -13,6 +13,7 @@ from mmtrain.blocks import TokenInput
 from mmtrain.caption_scores import known, library, scores
 from mmtrain.contracts import Batch, DataSpec, Fused, Outputs, Range, Results, Rows, Tokens
 from mmtrain.decoder import Kept, TransformerDecoder, search
+from mmtrain.pretrained_decoder import PretrainedDecoder
 from mmtrain.target import Target
 from mmtrain.tokenizer import END, PADDING, START, Tokenizer
 
@@ -28,6 +29,11 @@ class Captioning:
     Args:
         spec: Facts about the data.
         target: The column of the texts; None: the only target that the data has.
+        decoder: A causal language model of Hugging Face that writes, in its own tokens: a local folder or a name on the
+            Hub; None: one of our own, of the keys from `tokenizer` to `dropout`.
+        pretrained: Start `decoder` from its weights; False: from random ones.
+        architecture: What config.json of `decoder` says; None: read it there. A run fills it in.
+        freeze: `decoder` does not train; only what shows it the tokens of the modalities does.
         tokenizer: What a text is made of: `words` between blanks, `characters`, or pieces of words by `bpe`.
         vocabulary_size: Most different tokens, four special ones included; the commonest are kept.
         max_length: Most tokens of a text; a longer one cannot be read, and none is written.
@@ -46,7 +52,7 @@ class Captioning:
     """
 
     target_kind = "text"
-    target_options = ("tokenizer", "vocabulary_size", "max_length", "references")
+    target_options = ("decoder", "tokenizer", "vocabulary_size", "max_length", "references")
     higher_is_better = True
 
     def __init__(
@@ -54,6 +60,10 @@ class Captioning:
         spec: DataSpec,
         *,
         target: str | None = None,
+        decoder: str | None = None,
+        pretrained: bool = True,
+        architecture: Mapping[str, object] | None = None,
+        freeze: bool = True,
         tokenizer: Literal["words", "characters", "bpe"] = "words",
         vocabulary_size: Annotated[int, Range(5, 1_000_000)] = 10_000,
         max_length: Annotated[int, Range(1, 10_000)] = 64,
@@ -72,12 +82,23 @@ class Captioning:
         self.modalities, self.length = tuple(spec.signals), facts.length + 1
         self.num_layers, self.num_heads, self.dropout = num_layers, num_heads, dropout
         self.label_smoothing = label_smoothing
+        self.decoder, self.pretrained, self.architecture, self.freeze = decoder, pretrained, architecture, freeze
         self.beam_size, self.length_penalty = beam_size, length_penalty
         self._tokenizer = Tokenizer(facts)
 
     def make_head(self, width: int) -> nn.Module:
         """A decoder over the fused vector and all tokens; see `CaptionHead`."""
-        decoder = TransformerDecoder(
+        return CaptionHead(
+            self._own(width) if self.decoder is None else self._theirs(self.decoder, width),
+            TokenInput(self.modalities, width),
+            target=self.target,
+            length=self.length,
+            beam_size=self.beam_size,
+            length_penalty=self.length_penalty,
+        )
+
+    def _own(self, width: int) -> TransformerDecoder:
+        return TransformerDecoder(
             len(self._tokenizer),
             width,
             num_layers=self.num_layers,
@@ -85,13 +106,16 @@ class Captioning:
             dropout=self.dropout,
             length=self.length,
         )
-        return CaptionHead(
-            decoder,
-            TokenInput(self.modalities, width),
-            target=self.target,
+
+    def _theirs(self, name: str, width: int) -> PretrainedDecoder:
+        return PretrainedDecoder(
+            len(self._tokenizer),
+            width,
+            name=name,
+            pretrained=self.pretrained,
+            architecture=self.architecture,
+            freeze=self.freeze,
             length=self.length,
-            beam_size=self.beam_size,
-            length_penalty=self.length_penalty,
         )
 
     def weight(self, batch: Batch) -> float:
@@ -148,7 +172,7 @@ class CaptionHead(nn.Module):
 
     def __init__(
         self,
-        decoder: TransformerDecoder,
+        decoder: TransformerDecoder | PretrainedDecoder,
         tokens: TokenInput,
         *,
         target: str,
@@ -158,14 +182,14 @@ class CaptionHead(nn.Module):
     ) -> None:
         super().__init__()
         self.decoder, self.tokens = decoder, tokens
-        self.norm = nn.LayerNorm(decoder.embedding.embedding_dim)
+        self.norm = nn.LayerNorm(decoder.width)
         self.target, self.length = target, length
         self.beam_size, self.length_penalty = beam_size, length_penalty
 
     def forward(self, fused: Fused, targets: Mapping[str, Target]) -> Outputs:
         """Returns `logits` [B,T,V] after each true token; in eval mode also `ids` [B,T'] and `scores` [B]."""
         memory, mask = self._memory(fused)
-        read = self.decoder.read(memory)
+        read = self.decoder.read(memory, mask)
         logits, _ = self.decoder(_padded(targets[self.target].ragged, before=START), read, mask)
         return {"logits": logits} if self.training else {"logits": logits, **self._write(read, mask)}
 

@@ -10,10 +10,9 @@ from torch import Tensor
 
 from mmtrain import hub
 from mmtrain.contracts import Cell, Range, SignalSpec
-from mmtrain.data.readers.subwords import Subwords, library, parsed, spec_of
+from mmtrain.data.readers.subwords import Subwords, library, spec_of
 from mmtrain.errors import ConfigError
-
-FILE = "tokenizer.json"
+from mmtrain.tokenizer import FILE, parsed
 
 
 class PretrainedReader:

@@ -16,6 +16,7 @@ from torch import Tensor
 from mmtrain.contracts import Cell, SignalSpec
 from mmtrain.data.readers.text import text_of
 from mmtrain.errors import ConfigError
+from mmtrain.tokenizer import parsed
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -65,21 +66,6 @@ class Subwords:
 def encodable(cell: Cell) -> str:
     """The text of a cell; half a character, which the library refuses, becomes a question mark."""
     return text_of(cell).encode("utf-8", "replace").decode()
-
-
-def parsed(text: str) -> Tokenizer:
-    """A tokenizer from its JSON, without padding or truncation.
-
-    Raises:
-        ValueError: The library cannot read it.
-    """
-    try:
-        tokenizer: Tokenizer = library().Tokenizer.from_str(text)
-    except Exception as error:  # noqa: BLE001  the border to a library that raises nothing narrower
-        raise ValueError(f"no tokenizer that `tokenizers` can read: {error}") from None
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    return tokenizer
 
 
 def spec_of(tokenizer: Tokenizer, name: str, *, max_length: int) -> SignalSpec:

@@ -7,10 +7,12 @@ from typing import Annotated
 
 import torch
 
+from mmtrain import hub
 from mmtrain.contracts import Range
 from mmtrain.data.targets.cells import parts, shown
+from mmtrain.errors import ConfigError
 from mmtrain.target import Target, TargetSpec
-from mmtrain.tokenizer import UNKNOWN, Choice, Tokenizer, learn
+from mmtrain.tokenizer import FILE, UNKNOWN, Choice, Tokenizer, learn, parsed
 
 
 class TextTarget:
@@ -18,7 +20,8 @@ class TextTarget:
 
     Args:
         name: Name of the target column.
-        tokenizer: How a text becomes tokens; see `mmtrain.tokenizer`.
+        decoder: A folder or name on the Hub of a language model whose tokenizer is taken; None: one is learned.
+        tokenizer: How a text becomes tokens where one is learned; see `mmtrain.tokenizer`.
         vocabulary_size: Most tokens, the four special ones included.
         max_length: Most tokens of a text; a longer one cannot be read.
         references: What separates the texts of a cell; `json`: a JSON list of texts; None: the cell is one text.
@@ -31,12 +34,13 @@ class TextTarget:
         self,
         name: str,
         *,
+        decoder: str | None = None,
         tokenizer: Choice = "words",
         vocabulary_size: Annotated[int, Range(5, 1_000_000)] = 10_000,
         max_length: Annotated[int, Range(1, 100_000)] = 256,
         references: str | None = None,
     ) -> None:
-        self.name, self.references = name, references
+        self.name, self.references, self.decoder = name, references, decoder
         self.choice, self.vocabulary_size, self.max_length = tokenizer, vocabulary_size, max_length
         self._tokenizer: Tokenizer | None = None
 
@@ -49,24 +53,28 @@ class TextTarget:
         self._texts(value)
 
     def fit(self, values: Iterable[str]) -> TargetSpec:
-        """Learns the vocabulary.
+        """Learns the vocabulary, or reads the tokenizer of `decoder`.
 
         Raises:
             ValueError: There is no text, or `vocabulary_size` is too small.
+            ConfigError: `decoder` has no tokenizer.
             ImportError: The tokenizer needs a package that is not installed.
         """
         texts = [text for value in values for text in self._texts(value)]
         if not texts:
             raise ValueError(f"`{self.name}` has no text in the training rows")
-        vocabulary, merges = learn(self.choice, texts, size=self.vocabulary_size)
-        spec = TargetSpec(
-            self.name,
-            self.kind,
-            tokenizer=self.choice,
-            vocabulary=vocabulary,
-            merges=merges,
-            length=self.max_length,
-        )
+        if self.decoder is not None:
+            spec = TargetSpec(self.name, self.kind, tokenizer=_pretrained(self.decoder), length=self.max_length)
+        else:
+            vocabulary, merges = learn(self.choice, texts, size=self.vocabulary_size)
+            spec = TargetSpec(
+                self.name,
+                self.kind,
+                tokenizer=self.choice,
+                vocabulary=vocabulary,
+                merges=merges,
+                length=self.max_length,
+            )
         self.restore(spec)
         return spec
 
@@ -86,7 +94,7 @@ class TextTarget:
         for text, numbers in zip(texts, ids, strict=True):
             if len(numbers) > self.max_length:
                 raise ValueError(f"{shown(text)} has {len(numbers):,} tokens, over `max_length` (={self.max_length})")
-            if self.choice == "characters" and UNKNOWN in numbers:
+            if self.decoder is None and self.choice == "characters" and UNKNOWN in numbers:
                 character = text[numbers.index(UNKNOWN)]
                 raise ValueError(f"{shown(text)} holds the character {character!r}, which no training row has")
         chosen = ids[0 if key is None else key % len(ids)]
@@ -101,3 +109,16 @@ class TextTarget:
         if not texts:
             raise ValueError("the list of texts is empty")
         return texts
+
+
+def _pretrained(name: str) -> str:
+    """The tokenizer of a language model, as JSON."""
+    try:
+        text = hub.file(name, FILE).read_text(encoding="utf-8")
+        parsed(text)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"`task.decoder` (={name}) has no tokenizer: {error}; name a folder that holds {FILE} "
+            "(AutoTokenizer.from_pretrained(...).save_pretrained(...) of transformers writes one)"
+        ) from None
+    return text

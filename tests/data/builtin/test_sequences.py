@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from mmtrain.data.builtin.scenes import COLOURS, PLACES, SHAPES, held_out, picture, scenes, sentence
+from mmtrain.data.builtin.scenes import COLOURS, PLACES, SHAPES, held_out, laid_out, picture, scenes, sentence, told
 from mmtrain.data.builtin.speech import LETTERS, SAMPLE_RATE, speech, utterance, whistled
 from mmtrain.data.memory import MemorySource
 
@@ -80,12 +80,34 @@ def test_each_test_picture_shows_a_combination_that_training_lacks() -> None:
 def test_a_picture_shows_the_colour_where_the_sentence_says(place: int, y: int, x: int) -> None:
     """At the top left, in the middle, at the bottom; the other corners are ground."""
     things = [("blue", "square", place)]
-    pixels = np.asarray(Image.open(io.BytesIO(picture(things, np.random.RandomState(1)))))
+    pixels = np.asarray(Image.open(io.BytesIO(picture(laid_out(things, np.random.RandomState(1))))))
 
     assert pixels.shape == (32, 32, 3)
     assert sentence(things) == f"a blue square {['at the top left', 'at the middle', 'at the bottom'][place // 3]}"
     assert np.abs(pixels[y, x].astype(int) - COLOURS["blue"]).max() <= 20
     assert pixels[2, 29].max() < 60
+
+
+def test_numbers_and_tags_are_those_of_what_is_drawn() -> None:
+    """Two shapes on a black ground: what is not black is their area, and the middles of their pixels lie apart so."""
+    things = [("red", "square", 0), ("white", "circle", 8)]
+    scene = laid_out(things, np.random.RandomState(1))._replace(ground=(0, 0, 0))
+    pixels = np.asarray(Image.open(io.BytesIO(picture(scene))), dtype=float).max(axis=2)
+    parts = [pixels[:16, :16], pixels[16:, 16:]]
+    middles = [np.argwhere(part > 100).mean(axis=0) + 0.5 + 16 * place for place, part in enumerate(parts)]
+    tags, area, distance = told(things, scene, ["tags", "area", "distance"])
+
+    assert tags == "red square|white circle"
+    assert float(area) == pytest.approx(100 * sum((part / part.max()).mean() for part in parts) / 4, rel=0.05)
+    assert float(distance) == pytest.approx(np.linalg.norm(middles[0] - middles[1]), abs=0.3)
+
+
+def test_the_pictures_are_the_same_whatever_is_told_of_them() -> None:
+    one, several = scenes(**SMALL), scenes(target=["tags", "caption"], **SMALL)
+
+    assert several.targets == ("tags", "caption")
+    assert all(one.cell(row, "image") == several.cell(row, "image") for row in range(100))
+    assert all(one.target(row, "caption") == several.target(row, "caption") for row in range(100))
 
 
 @pytest.mark.parametrize("make", [speech, scenes])
