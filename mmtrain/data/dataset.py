@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -46,6 +46,7 @@ class Data:
         augments: By modality, what changes its training samples; a modality left out is not changed.
         notes: What a person should know of the targets: cells left out, tags without rows.
         stores: By modality, where decoded samples are kept; one left out is decoded each time.
+        moves: By target, what moves that of a training row, by the key of its draw, as an augmentation its picture.
     """
 
     source: DataSource
@@ -56,6 +57,7 @@ class Data:
     augments: Mapping[str, Augment] = field(default_factory=dict)
     notes: Sequence[str] = ()
     stores: Mapping[str, Store] = field(default_factory=dict)
+    moves: Mapping[str, Callable[[Target, int], Target]] = field(default_factory=dict)
 
     @classmethod
     def prepare(
@@ -188,8 +190,7 @@ class Data:
         ]
 
     def _skipped(self, draw: Draw, reason: str) -> Sample:
-        absent = {name: self.targets[name].absent() for name in self.spec.targets}
-        nothing = dict.fromkeys(self.spec.signals)
+        absent, nothing = {t: self.targets[t].absent() for t in self.spec.targets}, dict.fromkeys(self.spec.signals)
         return Sample(self.source.ids[draw.row], nothing, absent, key=draw.key, weight=0.0, skipped=reason)
 
     def missing(self) -> dict[str, dict[str, float]]:
@@ -251,7 +252,8 @@ class Data:
         reader = self.targets[name]
         value = self.source.target(draw.row, name) if name in self.source.targets else None
         read = None if value is None else read_or_none(reader, value, seeding.key(draw.key, name) if train else None)
-        return reader.absent() if read is None else read
+        read = reader.absent() if read is None else read
+        return self.moves[name](read, draw.key) if train and name in self.moves else read
 
 
 def _built(augments: Mapping[str, AugmentFactory] | None, spec: DataSpec) -> dict[str, Augment]:
