@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from mmtrain.components import Config, called, component, factory, factory_for, node, settings_of
 from mmtrain.compose import BY_NAME, kinds, unjoined
 from mmtrain.contracts import DataSpec
+from mmtrain.data.anchoring import anchored
 from mmtrain.data.cache import stores
 from mmtrain.data.dataset import Data
 from mmtrain.data.fitting import AugmentFactory, ReaderFactory
@@ -61,6 +62,7 @@ def build(config: Config, spec: DataSpec | None = None, source: DataSource | Non
             "one, or one of `modalities`."
         )
     task = build_task(config, data.spec)
+    data = anchored(data, task)
     model = build_model(config, settings, data.spec, task)
     if settings.trainer.batch_size // settings.trainer.accumulate == 1 and batch_norms(model):
         raise ConfigError(

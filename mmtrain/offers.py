@@ -26,10 +26,12 @@ class Locating(Protocol):
 
     Attributes:
         anchor: The modality.
+        target: The column of the true ones.
         classes: What a box can hold.
     """
 
     anchor: str
+    target: str
     classes: tuple[str, ...]
 
     def boxes(self, results: Results) -> Sequence[Tensor]:
@@ -42,3 +44,15 @@ class Curved(Protocol):
 
     def curves(self, results: Results) -> Mapping[str, Sequence[tuple[float, float]]]:
         """The points of each curve by a title that names both axes, y first."""
+
+
+@runtime_checkable
+class Moving(Protocol):
+    """What an Augment may offer besides: where the boxes of a picture are once it is changed."""
+
+    def moved(self, boxes: Tensor, key: int) -> Tensor:
+        """Boxes [n,5 or 6] of class, left, top, right, bottom in 0..1, and frame; those left outside are gone.
+
+        Raises:
+            ValueError: It changes pictures in a way that boxes cannot follow; raised whatever the boxes are.
+        """

@@ -67,6 +67,7 @@ LAYERS = (
         "specaugment",
         "spectrogram",
         "temporal",
+        "top_down",
         "trials",
         "trust",
         "tuning",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -49,6 +49,7 @@ class Data:
         notes: What a person should know of the targets: cells left out, tags without rows.
         stores: By modality, where decoded samples are kept; one left out is decoded each time.
         encoded: By modality, what a frozen encoder has made of every row: `samples` gives that in place of it.
+        moves: By target, what moves that of a training row, by the key of its draw, as an augmentation its picture.
     """
 
     source: DataSource
@@ -60,6 +61,7 @@ class Data:
     notes: Sequence[str] = ()
     stores: Mapping[str, Store] = field(default_factory=dict)
     encoded: Mapping[str, EncodedRows] = field(default_factory=dict)
+    moves: Mapping[str, Callable[[Target, int], Target]] = field(default_factory=dict)
 
     @classmethod
     def prepare(
@@ -153,10 +155,6 @@ class Data:
             if name in source.targets:
                 notes += refuse_unknown(source, reader, name, skip=on_bad_sample == "skip")
         return cls(source, built, targets, spec, on_bad_sample, build_augments(augments, spec), notes)
-
-    def sample(self, draw: Draw, train: bool) -> Sample:
-        """Reads one row, as in `samples`."""
-        return self.samples([draw], train)[0]
 
     def samples(self, draws: Sequence[Draw], train: bool) -> list[Sample]:
         """Reads rows, one modality after another: a decoder that stays in the CPU's caches is a third faster.
@@ -257,4 +255,5 @@ class Data:
         reader = self.targets[name]
         value = self.source.target(draw.row, name) if name in self.source.targets else None
         read = None if value is None else read_or_none(reader, value, seeding.key(draw.key, name) if train else None)
-        return reader.absent() if read is None else read
+        read = reader.absent() if read is None else read
+        return self.moves[name](read, draw.key) if train and name in self.moves else read

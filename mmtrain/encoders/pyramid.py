@@ -12,10 +12,10 @@ from itertools import pairwise
 from typing import Annotated
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mmtrain.contracts import Range, Signal, SignalSpec, Tokens
 from mmtrain.layers import grid, picture_shape, zeroed
+from mmtrain.top_down import TopDown
 
 
 class Pyramid(nn.Module):
@@ -48,8 +48,7 @@ class Pyramid(nn.Module):
         inputs, _, _ = picture_shape(spec)
         self.scales = nn.ModuleList(_scale(*pair) for pair in pairwise([inputs, *channels]))
         self.finest = strides.index(stride)
-        self.laterals = nn.ModuleList(nn.Conv2d(count, hidden_size, 1) for count in channels[self.finest :])
-        self.smooth = nn.Conv2d(hidden_size, hidden_size, 3, padding=1)
+        self.down = TopDown(channels[self.finest :], hidden_size)
         self.width = hidden_size
 
     def forward(self, signal: Signal) -> Tokens:
@@ -59,12 +58,7 @@ class Pyramid(nn.Module):
         for scale in self.scales:
             maps = scale(maps)  # [B,channels,H/2,W/2]
             seen.append(maps)
-        joint: Tensor | None = None
-        for lateral, scale_maps in zip(reversed(self.laterals), reversed(seen), strict=False):
-            own = lateral(scale_maps)  # [B,hidden_size,h,w]
-            joint = own if joint is None else own + F.interpolate(joint, size=own.shape[2:], mode="nearest")
-        assert joint is not None, "there is one scale at least"
-        return grid(self.smooth(joint), signal.mask)
+        return grid(self.down(seen[self.finest :]), signal.mask)
 
 
 def _scale(inputs: int, outputs: int) -> nn.Sequential:

@@ -8,6 +8,7 @@ token is left out.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from mmtrain.suggest import did_you_mean
 from mmtrain.weights import load_weights, locate
 
 _AFTER_THE_MAP = ("avgpool", "flatten", "dropout", "fc", "classifier", "head", "heads")
+_PROBE = 64  # pixels: the side of a picture that has five scales
 _NO_ROW_OF_LAYERS = {"googlenet", "inception_v3", "maxvit_t"}  # theirs branch, or want 224 x 224 pixels and no other
 
 
@@ -62,6 +64,7 @@ class TorchvisionImage(nn.Module):
             published = {entry.name: entry.value.url for entry in get_model_weights(name)}
             path = locate(weights, published, f"{where}.weights")
             load_weights(network, path, ignore=left_out)
+        self.name, self._ends = name, dict[int, int]()
         # Named as in torchvision's state dicts.
         self.network = _PatchMap(network) if side else nn.Sequential(OrderedDict(network.named_children()))
         try:
@@ -74,6 +77,44 @@ class TorchvisionImage(nn.Module):
         """Pictures [B,C,H,W] -> [B,h*w,width]."""
         maps: Tensor = self.network(zeroed(signal).expand(-1, 3, -1, -1))  # [B,width,h,w]
         return grid(maps, signal.mask)
+
+    def scales(self) -> list[tuple[int, int]]:
+        """Pixels from place to place, and channels, of each of `maps`.
+
+        Raises:
+            ValueError: It is no convolutional network.
+        """
+        training, self._ends, found = self.training, {}, {}
+        values = torch.zeros(1, 3, _PROBE, _PROBE)
+        self.eval()  # statistics of batch norms stay as they are
+        with torch.no_grad():
+            for place, layer in enumerate(_in_order(self.network)):
+                values = values if isinstance(layer, _PatchMap) else layer(values)
+                if isinstance(layer, _PatchMap) or values.dim() != 4 or values.shape[2] != values.shape[3]:
+                    raise ValueError(f"{self.name} has no scales; choose a convolutional network")
+                stride = _PROBE // values.shape[3]
+                self._ends[stride], found[stride] = place, values.shape[1]  # the last layer of each size
+        self.train(training)
+        return list(found.items())
+
+    def maps(self, signal: Signal) -> list[Tensor]:
+        """Pictures [B,C,H,W] -> a map [B,channels,h,w] of each scale, the finest first; `scales` is asked before."""
+        values: Tensor = zeroed(signal).expand(-1, 3, -1, -1)
+        seen, ends = [], set(self._ends.values())
+        for place, layer in enumerate(_in_order(self.network)):
+            values = layer(values)
+            if place in ends:
+                seen.append(values)
+        return seen
+
+
+def _in_order(network: nn.Module) -> Iterator[nn.Module]:
+    """The layers of rows of layers; a stage that is no such row counts as one."""
+    for layer in network if isinstance(network, nn.Sequential) else [network]:
+        if type(layer) is nn.Sequential:
+            yield from _in_order(layer)
+        else:
+            yield layer
 
 
 class _PatchMap(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Annotated, cast
 
 import torch
@@ -14,22 +15,25 @@ from mmtrain.contracts import Batch, DataSpec, Fused, Outputs, Range, Results, R
 from mmtrain.errors import ConfigError
 from mmtrain.precision import average_precision
 
-_BOX_WEIGHT = 0.5  # of the loss of boxes against that of classes; with the 2 of the paper, places were soon learned and
-# classes not in 160 steps of 16 pictures: AP50 equalled AP75, and both chance
+_BOX_WEIGHT = 1.0  # of the loss of boxes against those of objects and classes
 
 
 class Detection:
     """Any number of boxes of K classes in a picture or in each frame of a video.
 
-    A dense head on the tokens of the modality: each says how likely each class is, and how far the edges of its box are
-    (see `mmtrain.boxes`). Loss: the quality focal loss, -|q - p|^gamma (q log p + (1 - q) log(1 - p)), where q is the
-    overlap of the token's box with the true one and 0 for any other class or token (Li et al. 2020,
-    https://arxiv.org/abs/2006.04388), and 1 - GIoU for the boxes (Rezatofighi et al. 2019,
-    https://arxiv.org/abs/1902.09630), both summed over the tokens and divided by the number of true boxes.
+    A dense head on the tokens of the modality: each says which class is there, or nothing, by one softmax in which the
+    logit of nothing is 0, and how far the edges of its box are (see `mmtrain.boxes`). The loss has three terms, summed
+    over the tokens and divided by the number of true boxes. For p, the probability that there is something, the quality
+    focal loss -|q - p|^gamma (q log p + (1 - q) log(1 - p)), where q is the overlap of the token's box with the true
+    one and 0 for a token without one (Li et al. 2020, https://arxiv.org/abs/2006.04388). For tokens of a true box, the
+    cross entropy of its class among the classes, and 1 - GIoU of the box (Rezatofighi et al. 2019,
+    https://arxiv.org/abs/1902.09630).
 
     Other modalities may assist: the fused vector is added to every token, by a layer that starts at 0.
 
-    Differs: gamma and the weight of the boxes are smaller than the 2 and 2 of the papers, for few steps on little data.
+    Differs: Li et al. have the quality focal loss for each class by itself. It rests for long where all classes are as
+    likely as they are frequent: in 300 steps of 16 pictures, five handwritten digits were not told apart, AP50 .30;
+    with the cross entropy it was .47. gamma is smaller than their 2, for few steps on little data.
 
     Args:
         spec: Facts about the data.
@@ -109,11 +113,12 @@ class Detection:
         given = assign(boxes, places, step)
         covered = overlap(corners, given.corners)
         quality = covered.iou.detach().clamp(0, 1) * given.positive
-        truth = F.one_hot(given.classes, len(self.classes)) * quality.unsqueeze(-1)  # [B*F,L,K]
-        entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
-        classes = ((truth - logits.sigmoid()).abs() ** self.gamma * entropy).sum(dim=(1, 2))  # [B*F]
-        edges = torch.where(given.positive, 1 - covered.giou, 0).sum(dim=1)
-        losses = (classes + _BOX_WEIGHT * edges).view(-1, self.frames)  # [B,F]
+        something = logits.logsumexp(dim=-1)  # [B*F,L]: the logit of its probability, as that of nothing is 0
+        entropy = F.binary_cross_entropy_with_logits(something, quality, reduction="none")
+        objects = (quality - something.sigmoid()).abs() ** self.gamma * entropy  # [B*F,L]
+        classes = F.cross_entropy(logits.transpose(1, 2), given.classes, reduction="none")  # [B*F,L]
+        boxed = torch.where(given.positive, classes + _BOX_WEIGHT * (1 - covered.giou), 0)
+        losses = (objects + boxed).sum(dim=1).view(-1, self.frames)  # [B,F]
         losses = torch.where(self._shown(batch), losses, 0).sum(dim=1)
         weights = self._row_weights(batch)
         return torch.where(weights > 0, losses * weights, 0).sum()
@@ -142,7 +147,7 @@ class Detection:
     def collect(self, outputs: Outputs, batch: Batch) -> Rows:
         """For each row its boxes [n,7]: class, corners, score, frame."""
         logits, corners, _, _ = self._unpacked(outputs)
-        scores, shown = logits.sigmoid(), self._shown(batch).flatten()
+        scores, shown = F.pad(logits, (0, 1)).softmax(dim=-1)[..., :-1], self._shown(batch).flatten()
         found: list[object] = []
         for row in range(len(batch)):
             frames = []
@@ -202,8 +207,9 @@ class DetectionHead(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.last = nn.Conv2d(hidden_size if num_layers else width, num_classes + 4, 1)
         nn.init.normal_(self.last.weight, std=0.01)
-        # At first every class has a probability of .01: the many tokens that show nothing would drown the others.
-        self.last.bias = nn.Parameter(torch.tensor([-4.6] * num_classes + [0.0] * 4))
+        # At first there is something with a probability of .01: the many tokens of nothing would drown the others.
+        rare = math.log(0.01 / num_classes)
+        self.last.bias = nn.Parameter(torch.tensor([rare] * num_classes + [0.0] * 4))
 
     def forward(self, fused: Fused) -> Outputs:
         """Returns `logits` [B,F*L,K], `distances` [B,F*L,4] in steps of the grid, and `places` [B,F*L,2].

@@ -99,7 +99,7 @@ def test_only_training_rows_are_learned_from(prepare):
 
 def test_a_sample_holds_what_its_row_has(prepare):
     """Present modalities are read, an absent one is None, the label is a number."""
-    sample = prepare().sample(Draw(1, key=7, weight=0.0), train=False)
+    sample = prepare().samples([Draw(1, key=7, weight=0.0)], train=False)[0]
 
     assert sample.id == "s1"
     assert sample.values["text"].tolist() == [2]
@@ -113,7 +113,7 @@ def test_augmentation_follows_from_the_draw(prepare):
     data = prepare(augments={"size": shift})
 
     def size(key, train=True):
-        return data.sample(Draw(0, key), train).values["size"].item()
+        return data.samples([Draw(0, key)], train)[0].values["size"].item()
 
     assert size(5) == size(5)
     assert size(5) != size(6)
@@ -129,8 +129,8 @@ def test_what_a_reader_draws_comes_before_augmentation(prepare):
 
     data = prepare(readers={"text": TextReader, "size": DoublingReader}, augments={"size": add_100})
 
-    assert data.sample(Draw(0, 5), train=True).values["size"].item() == 102
-    assert data.sample(Draw(0, 5), train=False).values["size"].item() == 1
+    assert data.samples([Draw(0, 5)], train=True)[0].values["size"].item() == 102
+    assert data.samples([Draw(0, 5)], train=False)[0].values["size"].item() == 1
 
 
 def test_modalities_are_chosen_in_the_order_of_the_config(prepare):
@@ -205,14 +205,14 @@ def test_a_bad_cell_is_named(prepare):
     rows = [*ROWS[:2], ROWS[2] | {"size": b"?"}, ROWS[3]]
 
     with pytest.raises(DataError, match=r"^rows:2 \(size\): could not convert string to float: b'\?'; mend the file"):
-        prepare(rows).sample(Draw(2, 0), train=False)
+        prepare(rows).samples([Draw(2, 0)], train=False)[0]
 
 
 def test_a_bad_cell_can_be_skipped(prepare):
     """Its whole row counts for nothing and says why."""
     rows = [*ROWS[:2], ROWS[2] | {"size": b"?"}, ROWS[3]]
 
-    sample = prepare(rows, on_bad_sample="skip").sample(Draw(2, key=9), train=False)
+    sample = prepare(rows, on_bad_sample="skip").samples([Draw(2, key=9)], train=False)[0]
 
     assert sample.values == {"text": None, "size": None}
     assert written(sample) is None
@@ -230,7 +230,7 @@ def test_a_file_that_cannot_be_opened_is_a_bad_cell(prepare, monkeypatch):
     monkeypatch.setattr(data.source, "cell", gone)
 
     with pytest.raises(DataError, match=r"rows:0 \(text\): no such file"):
-        data.sample(Draw(0, 0), train=True)
+        data.samples([Draw(0, 0)], train=True)[0]
 
 
 def test_missing_shares_are_told_by_split(prepare):
@@ -246,7 +246,7 @@ def test_restored_data_reads_by_the_stored_spec(restore):
     """Ids and classes are those of the run, whatever the new rows hold."""
     data = restore([{"text": "a new b", "size": b"4", "label": "y"}])
 
-    sample = data.sample(Draw(0, 0), train=False)
+    sample = data.samples([Draw(0, 0)], train=False)[0]
 
     assert data.spec is SPEC
     assert sample.values["text"].tolist() == [3, 1, 2]
@@ -257,7 +257,7 @@ def test_restored_data_may_lack_modalities_and_targets(restore):
     """A column left out is an absent modality, a missing label is None: prediction needs neither."""
     data = restore([{"size": b"4"}], kinds={"size": "number"}, targets=())
 
-    sample = data.sample(Draw(0, 0), train=False)
+    sample = data.samples([Draw(0, 0)], train=False)[0]
 
     assert sample.values["text"] is None
     assert written(sample) is None

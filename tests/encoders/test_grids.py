@@ -9,8 +9,11 @@ import torch
 from torch import nn
 
 from mmtrain.contracts import Signal, SignalSpec, Tokens
+from mmtrain.encoders.backbone_pyramid import BackbonePyramid
 from mmtrain.encoders.frame_grids import FrameGrids
 from mmtrain.encoders.pyramid import Pyramid
+from mmtrain.encoders.torchvision_image import TorchvisionImage
+from mmtrain.encoders.vit import ViT
 
 PICTURE = SignalSpec("image", "image", (1, 24, 16))
 VIDEO = SignalSpec("video", "video", (1, 8, 8), length=6)
@@ -39,6 +42,31 @@ def test_each_token_of_a_pyramid_has_seen_the_whole_picture() -> None:
 def test_a_stride_of_no_scale_is_refused() -> None:
     with pytest.raises(ValueError, match=r"`stride` \(=16\) must be one of 2, 4"):
         Pyramid(PICTURE, channels=(8, 8), stride=16)
+
+
+def test_a_pyramid_over_a_network_has_its_scales_and_the_tokens_of_its_last_map_have_seen_the_picture() -> None:
+    """MobileNetV3 small halves a picture five times; at stride 8, 24 x 16 pixels are three rows of two."""
+    module = BackbonePyramid(PICTURE, backbone=TorchvisionImage, stride=8, hidden_size=8).eval()
+    pictures = torch.rand(1, 1, 24, 16).repeat(2, 1, 1, 1)
+    pictures[1, :, 0, 0] += 5
+    tokens = module(Signal(pictures, torch.ones(2, 1, dtype=torch.bool)))
+
+    assert [lateral.in_channels for lateral in module.down.laterals] == [24, 48, 576]
+    assert tokens.values.shape == (2, 6, 8)
+    assert not torch.allclose(tokens.values[0, -1], tokens.values[1, -1], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "stride", "message"),
+    [
+        (TorchvisionImage, 7, r"`stride` \(=7\) must be one of 2, 4, 8, 16, 32"),
+        (partial(TorchvisionImage, name="swin_t"), 8, "swin_t has no scales; choose a convolutional network"),
+        (ViT, 8, "`backbone`: ViT does not give its scales; choose torchvision"),
+    ],
+)
+def test_a_network_without_such_a_scale_is_refused(backbone: type, stride: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        BackbonePyramid(SignalSpec("image", "image", (3, 32, 32)), backbone=backbone, stride=stride)
 
 
 @pytest.mark.parametrize("num_layers", [0, 1, 2])

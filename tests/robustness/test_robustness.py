@@ -268,5 +268,5 @@ def test_a_task_sees_the_masks_of_what_the_model_gets(bench):
     hidden = AlteredData.of(bench.data, blank, absent=lambda row, present: frozenset(present) - {"text"})
     lent = AlteredData.of(bench.data, blank, lent={"audio": {first: other}})
 
-    assert [name for name, value in hidden.sample(draw, False).values.items() if value is not None] == ["text"]
-    assert len(lent.sample(draw, False).values["audio"]) == len(bench.data.read(bench.rows[1], "audio"))
+    assert [name for name, value in hidden.samples([draw], False)[0].values.items() if value is not None] == ["text"]
+    assert len(lent.samples([draw], False)[0].values["audio"]) == len(bench.data.read(bench.rows[1], "audio"))

@@ -97,6 +97,25 @@ def test_the_loss_of_right_boxes_that_nobody_says() -> None:
     assert task.loss(said, rows).item() == pytest.approx(4 * 0.5 * math.log(2), rel=1e-4)
 
 
+def test_a_class_that_is_not_told_from_another_costs_its_cross_entropy() -> None:
+    """Against the right class alone: both of two at log 1/2 say with 1/2 that there is something; 4 log 2 is added."""
+    task, rows = Detection(PICTURE), batch([BOX])
+    sure, unsure = outputs(1), outputs(1)
+    sure["logits"][0, [5, 6, 9, 10], 1] = 0.0
+    unsure["logits"][0, [5, 6, 9, 10]] = math.log(0.5)
+
+    assert (task.loss(unsure, rows) - task.loss(sure, rows)).item() == pytest.approx(4 * math.log(2), rel=1e-4)
+
+
+def test_classes_and_nothing_share_the_probability_of_a_token() -> None:
+    """Two logits of 0 beside that of nothing, which is 0: each class has a third."""
+    said = outputs(1)
+    said["logits"][0, 5] = 0.0
+    found = Detection(PICTURE).collect(said, batch([BOX]))
+
+    torch.testing.assert_close(found[0][:, 5], torch.tensor([1 / 3, 1 / 3]))
+
+
 def test_rows_without_boxes_to_learn_from_or_without_a_picture_count_nothing() -> None:
     task = Detection(PICTURE)
     said = outputs(4)

@@ -8,9 +8,11 @@ frames of a clip, are all changed in the same way.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from mmtrain import seeding
 from mmtrain.contracts import Range, SignalSpec
@@ -59,19 +61,27 @@ class ImageAugment:
             raise ValueError(f"changes pictures, but modality `{spec.name}` is {spec.kind} of shape {list(spec.shape)}")
         from torchvision.transforms import v2
 
-        height, width = spec.shape[1:]
+        height, width = self._size = spec.shape[1:]
         margin = [round(shift * width), round(shift * height)]  # left and right, top and bottom
-        steps = [
-            (crop < 1, lambda: v2.RandomResizedCrop((height, width), scale=(crop, 1), antialias=True)),
-            (any(margin), lambda: v2.RandomCrop((height, width), padding=margin, padding_mode="edge")),
-            (flip > 0, lambda: v2.RandomHorizontalFlip(flip)),
+
+        def moves(gap: str) -> list[nn.Module]:
+            steps: list[tuple[bool, Callable[[], nn.Module]]] = [
+                (crop < 1, lambda: v2.RandomResizedCrop((height, width), scale=(crop, 1), antialias=True)),
+                (any(margin), lambda: v2.RandomCrop((height, width), padding=margin, padding_mode=gap)),
+                (flip > 0, lambda: v2.RandomHorizontalFlip(flip)),
+            ]
+            return [make() for wanted, make in steps if wanted]
+
+        others = [
             (any((brightness, contrast, saturation, hue)),
              lambda: v2.ColorJitter(brightness, contrast, saturation, hue)),
             (policy == "trivial", v2.TrivialAugmentWide),
             (policy == "rand", lambda: v2.RandAugment(num_ops, magnitude)),
             (erase > 0, lambda: v2.RandomErasing(erase)),
         ]  # fmt: skip
-        self._steps = [make() for wanted, make in steps if wanted]
+        self._steps = [*moves("edge"), *(make() for wanted, make in others if wanted)]
+        self._moves = moves("constant")  # the same for boxes, which have no edge to repeat
+        self._policy = policy
 
     def __call__(self, values: Tensor, key: int) -> Tensor:
         """Pictures of the same shape; torchvision knows the global generators only, so they are lent to it."""
@@ -79,3 +89,23 @@ class ImageAugment:
             for step in self._steps:
                 values = step(values)
         return values
+
+    def moved(self, boxes: Tensor, key: int) -> Tensor:
+        """Boxes as the picture of that key shows them; cut at its edges, and gone where less than a pixel is left.
+
+        Raises:
+            ValueError: With a `policy`, whose operations boxes cannot follow.
+        """
+        if self._policy is not None:
+            raise ValueError(f"`policy` (={self._policy}) bends pictures, and boxes cannot follow; set it to null")
+        from torchvision.tv_tensors import BoundingBoxes
+
+        height, width = self._size
+        pixels = boxes.new_tensor([width, height, width, height])
+        corners: Tensor = BoundingBoxes(boxes[:, 1:5] * pixels, format="XYXY", canvas_size=(height, width))
+        with seeding.seeded(key, "image"):  # draws what was drawn for the picture: these steps are the first
+            for step in self._moves:
+                corners = step(corners)
+        plain = corners.as_subclass(Tensor)
+        left = ((plain[:, 2:] - plain[:, :2]) >= 1).all(dim=1)
+        return torch.cat([boxes[:, :1], plain / pixels, boxes[:, 5:]], dim=1)[left]

@@ -16,3 +16,7 @@ class NoAugment:
     def __call__(self, values: Tensor, key: int) -> Tensor:
         """The values themselves."""
         return values
+
+    def moved(self, boxes: Tensor, key: int) -> Tensor:
+        """The boxes themselves."""
+        return boxes

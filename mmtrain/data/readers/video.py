@@ -74,6 +74,7 @@ class VideoReader:
         self.name = name
         self.num_frames = num_frames
         self.fps = fps
+        self.resize = resize
         self.max_bytes = max_bytes
         self._limits = Limits(max_pixels, max_frames, max_seconds)
 

@@ -178,8 +178,8 @@ def moved(
     home_of: dict[str, str] = {}
     made: dict[str, list[int]] = {split: [] for split in parts}
     moves: Counter[tuple[str, str]] = Counter()
-    for row, split, group in zip(rows, home, groups, strict=True):  # the splits one after another, train first
-        target = home_of.setdefault(group, split) if group else split
+    for row, split, own in zip(rows, home, groups, strict=True):  # the splits one after another, train first
+        target = home_of.setdefault(own, split) if own else split
         made[target].append(row)
         if target != split:
             moves[split, target] += 1
