@@ -25,12 +25,12 @@ def safe_path(root: Path, value: str) -> Path:
     """The regular file under `root` that a cell of a table names; nothing is opened.
 
     Raises:
-        ValueError: The path is absolute, leaves `root` (also through a link), is a URL or command, or no regular file.
+        ValueError: The path leaves `root` (also through a link), is a URL or command, or no regular file.
     """
     _refuse(root, value)
     shown = repr(value[:80])
     try:
-        resolved = os.path.realpath(f"{root}/{value}", strict=True)
+        resolved = os.path.realpath(_joined(root, value), strict=True)
         mode = os.stat(resolved).st_mode
     except FileNotFoundError:
         raise ValueError(f"no file {shown} in {root}") from None
@@ -38,6 +38,8 @@ def safe_path(root: Path, value: str) -> Path:
         raise ValueError(f"{shown} cannot be opened: {error.strerror}") from None
     # A root that is resolved already need not be again, for each of a million cells.
     if not resolved.startswith(f"{root}{os.sep}") and not Path(resolved).is_relative_to(root.resolve()):
+        if value[0] == "/":
+            raise ValueError(f"{shown} is not in the data root {root}; name its folder with `dataset.data_root`")
         raise ValueError(f"{shown} is a link out of the data root {root}")
     if not stat.S_ISREG(mode):
         raise ValueError(f"{shown} is not a regular file")
@@ -69,16 +71,17 @@ def safe_size(root: Path, value: str, folders: set[str]) -> int:
         ValueError: As in `safe_path`.
     """
     _refuse(root, value)
-    folder = value.rpartition("/")[0]
+    path = _joined(root, value)
+    folder = path.rpartition("/")[0]
     if folder in folders:
         try:
-            entry = os.lstat(f"{root}/{value}")
+            entry = os.lstat(path)
         except OSError:
             return safe_path(root, value).stat().st_size  # says what is wrong
         if stat.S_ISREG(entry.st_mode):
             return entry.st_size
     size = safe_path(root, value).stat().st_size
-    if (root / folder).resolve().is_relative_to(root.resolve()):
+    if Path(folder or "/").resolve().is_relative_to(root.resolve()):
         folders.add(folder)
     return size
 
@@ -87,9 +90,13 @@ def _refuse(root: Path, value: str) -> None:
     if _PLAIN.match(value):
         return
     if not value or "\0" in value or _NOT_A_FILE.match(value):
-        raise ValueError(f"{value[:80]!r} is not a relative file path")
-    if value[0] in "/\\~" or ".." in value.replace("\\", "/").split("/"):
-        raise ValueError(f"{value[:80]!r} leaves the data root {root}; media paths are relative to it and have no '..'")
+        raise ValueError(f"{value[:80]!r} is not the path of a file")
+    if value[0] in "\\~" or ".." in value.replace("\\", "/").split("/"):
+        raise ValueError(f"{value[:80]!r} leaves the data root {root}; media paths lie in it and have no '..'")
+
+
+def _joined(root: Path, value: str) -> str:
+    return value if value[0] == "/" else f"{root}/{value}"
 
 
 def new_run(output_dir: Path, name: str) -> Path:

@@ -28,6 +28,7 @@ REFUSED = [
     "images/../images/a.png",
     "..\\secret",
     "/etc/passwd",
+    "/passwd",
     "\\\\server\\share",
     "~/secret",
     "C:\\x",
@@ -55,7 +56,7 @@ REFUSED = [
 @pytest.mark.parametrize("value", REFUSED)
 def test_what_is_no_file_under_the_root_is_refused(root, value):
     """The reason is one short line, by both gates."""
-    for gate in (lambda: safe_path(root, value), lambda: safe_size(root, value, {"", "images"})):
+    for gate in (lambda: safe_path(root, value), lambda: safe_size(root, value, {str(root), f"{root}/images"})):
         with pytest.raises(ValueError, match=r"path|root|file|opened") as caught:
             gate()
         assert "\n" not in str(caught.value)
@@ -66,6 +67,19 @@ def test_what_is_no_file_under_the_root_is_refused(root, value):
 def test_a_file_under_the_root_is_found(root, value):
     assert safe_path(root, value).read_bytes() == b"12345"
     assert safe_size(root, value, set()) == 5
+
+
+def test_an_absolute_path_is_found_where_it_lies_under_the_root(root):
+    """Twice, as the second time its folder is known; one of a like-named folder beside the root is not in it."""
+    folders: set[str] = set()
+    assert safe_path(root, f"{root}/images/a.png") == root / "images/a.png"
+    assert [safe_size(root, f"{root}/images/a.png", folders) for _ in range(2)] == [5, 5]
+    beside = root.with_name("data_2")
+    beside.mkdir()
+    (beside / "a.png").write_bytes(b"secret")
+    for gate in (lambda: safe_path(root, f"{beside}/a.png"), lambda: safe_size(root, f"{beside}/a.png", folders)):
+        with pytest.raises(ValueError, match=r"is not in the data root .*; name its folder with `dataset.data_root`"):
+            gate()
 
 
 def test_a_relative_root_works(root, monkeypatch):
@@ -96,7 +110,7 @@ def test_a_pipe_is_refused_without_being_opened(root):
     with pytest.raises(ValueError, match="not a regular file"):
         safe_path(root, "pipe")
     with pytest.raises(ValueError, match="not a regular file"):
-        safe_size(root, "pipe", {""})
+        safe_size(root, "pipe", {str(root)})
 
 
 def test_a_folder_is_known_only_once_it_is_found_inside(root):
@@ -107,7 +121,7 @@ def test_a_folder_is_known_only_once_it_is_found_inside(root):
         safe_size(root, "up/secret", folders)
     assert folders == set()
     safe_size(root, "images/a.png", folders)
-    assert folders == {"images"}
+    assert folders == {f"{root}/images"}
 
 
 def test_a_file_is_read_up_to_a_limit(root):
