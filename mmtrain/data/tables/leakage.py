@@ -137,9 +137,10 @@ def crossings(parts: Mapping[str, Sequence[int]], columns: Columns) -> list[Cros
     found = []
     hashed = {name: hashes(cells) for name, cells in columns.items()}
     # of a million distinct cells a dict would take 200 MB; equal hashes are few, and then cells are compared
-    known = {split: np.unique(np.concatenate([of[rows] for of in hashed.values()])) for split, rows in parts.items()}
+    known = {split: np.sort(np.concatenate([of[rows] for of in hashed.values()])) for split, rows in parts.items()}
     for one, other in combinations(parts, 2):
-        equal = np.intersect1d(known[one], known[other], assume_unique=True)
+        places = np.searchsorted(known[other], known[one]).clip(max=len(known[other]) - 1)
+        equal = known[one][known[other][places] == known[one]]
         if not len(equal := equal[equal != 0]):
             continue
         for name, there in product(columns, repeat=2):

@@ -81,8 +81,9 @@ def stratified(
     few = set(rare(labels, len(fractions)))
     units = _units(len(labels), groups)
     numbers = {label: number for number, label in enumerate(sorted(set(labels)))}
-    keys = np.fromiter((key(seed, rows[0], "split") for rows in units), np.int64)
-    order = np.lexsort((keys, np.fromiter((numbers[labels[rows[0]]] for rows in units), np.int64))).tolist()
+    firsts = range(len(labels)) if groups is None else [rows[0] for rows in units]
+    keys = np.fromiter((key(seed, row, "split") for row in firsts), np.int64)
+    order = np.lexsort((keys, np.fromiter((numbers[labels[row]] for row in firsts), np.int64))).tolist()
 
     shares = list(fractions.values())
     parts: list[list[int]] = [[] for _ in shares]
