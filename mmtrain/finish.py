@@ -17,6 +17,7 @@ def finish(run: Run, tested: Tested | None) -> None:
     """Tests the weights that validation has chosen, once."""
     progress = run.state.progress
     best, run.state.average = progress.chosen_step, None  # from here on the model has the weights that count
+    run.peers.sum([0])  # the first process may still be writing what the others are to read
     if run.settings.trainer.soup > 1:
         greedy(run)
     saved = checkpoint.at_step(run.folder / "checkpoints", best)

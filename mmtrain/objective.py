@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -48,9 +48,11 @@ class Objective(nn.Module):
             return Terms(mixed_loss(self.task, outputs, batch), outputs, None)
         with self.compute.autocast():
             answers: Answers = self.model(batch, whole=True)
-        loss, heads = batch.weight.new_zeros(()), None
-        if not alone:
-            loss = mixed_loss(self.task, answers.outputs, batch)
+        outputs, heads = answers.outputs, None
+        if alone:  # several processes wait for gradients of whatever the answer still depends on
+            loss, outputs = batch.weight.new_zeros(()), cast(Tensor, outputs).detach()
+        else:
+            loss = mixed_loss(self.task, outputs, batch)
         if answers.unimodal:
             heads = tally(self.task, answers.unimodal, batch)
             loss = loss + self.settings.unimodal_weight * heads.loss.sum()
@@ -58,7 +60,7 @@ class Objective(nn.Module):
             presence = {name: signal.mask.any(dim=1) for name, signal in batch.signals.items()}
             tau, vectors = self.settings.alignment_temperature, answers.fused.by_modality
             loss = loss + self.settings.alignment * contrast(vectors, presence, batch.weight, tau)
-        return Terms(loss, answers.outputs, heads)
+        return Terms(loss, outputs, heads)
 
 
 class Balance:

@@ -54,7 +54,7 @@ def greedy(run: Run) -> None:
         )
         run.recorder.write("soup", best.step, steps=steps, **{task.metric: reached})
         say(f"soup of steps {', '.join(map(str, steps))}: {task.metric} {reached:.4g} on val")
-    run.peers.sum([])  # nobody reads before it is written
+    run.peers.sum([0])  # nobody reads before it is written
 
 
 def mean(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

@@ -36,6 +36,7 @@ PLAIN = (
 BALANCED = (
     "trainer.epochs=1",
     "technique.unimodal_weight=0.5",
+    "technique.unimodal_steps=2",
     "technique.mmpareto=1.5",
     "technique.ogm_ge=0.3",
     "technique.modality_dropout=0.2",

@@ -2,7 +2,9 @@
 
 Each without its classifier: what it would read, pooled over space and time, is the token. Differs: grey videos are read
 as RGB, and a network never sees padding: it gets a fixed number of frames, into which the real frames of each sample
-are spread evenly, so that of a shorter one some are seen more than once.
+are spread evenly, so that of a shorter one some are seen more than once. mvit_v2_s is not among them: it takes frames
+of 224 x 224 pixels only, and its classifier one token, which the last block's relative positions and pooled queries
+never reach, so that four of its tensors would have no gradient.
 """
 
 from __future__ import annotations
