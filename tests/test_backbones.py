@@ -53,7 +53,7 @@ def test_a_text_encoder_answers_as_the_model_that_was_saved(folder: Path):
 
 def test_a_run_keeps_the_architecture_and_needs_the_folder_no_more(folder: Path, tmp_path: Path):
     entry = {"_target_": "x", "name": str(folder), "pretrained": True, "architecture": None}
-    config = {"encoder": {"text": entry, "audio": {"name": "not/used", "architecture": None}}}
+    config = {"encoder": {"text": entry, "audio": {"name": "not/used", "architecture": None}}, "task": {}}
 
     kept = hub.settled(config, DataSpec({"text_2": replace(TEXT, name="text_2")}, {}))["encoder"]
 

@@ -27,7 +27,7 @@ def memory() -> tuple[torch.Tensor, torch.Tensor]:
 def test_one_token_at_a_time_scores_as_all_at_once(decoder: TransformerDecoder) -> None:
     """What is kept of the tokens before stands for them."""
     values, mask = memory()
-    ids, read = torch.tensor([[2, 4, 5, 6], [2, 6, 6, 4]]), decoder.read(values)
+    ids, read = torch.tensor([[2, 4, 5, 6], [2, 6, 6, 4]]), decoder.read(values, mask)
     whole, _ = decoder(ids, read, mask)
     kept, steps = None, []
     for place in range(ids.shape[1]):
@@ -39,9 +39,9 @@ def test_one_token_at_a_time_scores_as_all_at_once(decoder: TransformerDecoder) 
 
 def test_neither_later_tokens_nor_padding_of_what_is_read_change_a_score(decoder: TransformerDecoder) -> None:
     values, mask = memory()
-    first, _ = decoder(torch.tensor([[2, 4, 5], [2, 6, 5]]), decoder.read(values), mask)
+    first, _ = decoder(torch.tensor([[2, 4, 5], [2, 6, 5]]), decoder.read(values, mask), mask)
     changed = values.where(mask.unsqueeze(-1), torch.tensor(9.0))
-    other, _ = decoder(torch.tensor([[2, 4, 6], [2, 6, 4]]), decoder.read(changed), mask)
+    other, _ = decoder(torch.tensor([[2, 4, 6], [2, 6, 4]]), decoder.read(changed, mask), mask)
 
     torch.testing.assert_close(first[:, :2], other[:, :2])
     assert not torch.allclose(first[:, 2], other[:, 2])

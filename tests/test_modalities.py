@@ -137,9 +137,12 @@ def test_a_broken_cell_ends_the_run_with_its_row(
 def test_weights_to_start_from_are_not_asked_for_again():
     """Those of an encoder inside another one neither: a checkpoint holds them all."""
     frame = {"_target_": "x.Y", "weights": "gone.pth", "stem": "small"}
-    config = {"encoder": {"video": {"frame": frame, "time": None}, "text": {"vectors": "gone.txt"}}, "seed": 1}
+    config = {
+        "encoder": {"video": {"frame": frame, "time": None}, "text": {"vectors": "gone.txt"}},
+        "task": {"weights": 2},
+    }
 
     assert without_initial_weights(config) == {
         "encoder": {"video": {"frame": {**frame, "weights": None}, "time": None}, "text": {"vectors": None}},
-        "seed": 1,
+        "task": {"weights": 2},  # of its losses
     }

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mmtrain import loop, training
+from mmtrain import finish, loop, training
 from mmtrain.data.builtin.three import BuiltinSource
 from mmtrain.errors import CheckpointError, ConfigError, DataError, Stopped
 from mmtrain.run import Run
@@ -249,7 +249,7 @@ def test_a_run_killed_while_it_tests_tests_once(tmp_path: Path, monkeypatch: pyt
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "write_table", deadly)
+        patch.setattr(finish, "write_table", deadly)
         with pytest.raises(Killed):
             tiny.train(tmp_path, *HARD)
     tiny.assert_same_end(resumed(only_run(tmp_path)), whole, LAST)

@@ -131,7 +131,7 @@ def test_without_first_weights_no_file_and_no_network_is_asked(
     node = encoder.node
     first = {name: "gone/weights.pth" for name in ("weights", "vectors") if name in node}
     first |= {"pretrained": True} if "pretrained" in node else {}
-    cleared = without_initial_weights({"encoder": {spec.name: {**node, **first}}})["encoder"][spec.name]
+    cleared = without_initial_weights({"encoder": {spec.name: {**node, **first}}, "task": {}})["encoder"][spec.name]
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("something outside was asked for")

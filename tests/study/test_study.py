@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from mmtrain import compose, loop, training
+from mmtrain import compose, finish, loop, training
 from mmtrain.cli import main
 from mmtrain.errors import DataError
 from mmtrain.run import Run
@@ -197,7 +197,7 @@ def test_a_study_killed_at_random_ends_the_same(tmp_path: Path, monkeypatch, who
 def test_a_cell_goes_on_from_its_last_checkpoint(tmp_path: Path, monkeypatch, whole: Path):
     """Killed in its test, the first cell is neither trained from the start again nor in another folder."""
     with monkeypatch.context() as patch:
-        patch.setattr(training, "write_table", lambda *arguments: (_ for _ in ()).throw(Killed))
+        patch.setattr(finish, "write_table", lambda *arguments: (_ for _ in ()).throw(Killed))
         with pytest.raises(Killed):
             studied(tmp_path)
     (before,) = (tmp_path / "studies" / "ablation" / "cells").glob("*/*/")
