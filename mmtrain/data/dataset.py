@@ -29,7 +29,7 @@ from mmtrain.data.fitting import (
 from mmtrain.data.store import Store
 from mmtrain.data.targets.kinds import TargetReader
 from mmtrain.errors import CheckpointError, DataError
-from mmtrain.protocols import Augment, DataSource, Reader, Varying
+from mmtrain.protocols import Augment, DataSource, Reader
 from mmtrain.target import Target
 
 OnBadSample = Literal["error", "skip"]
@@ -245,7 +245,8 @@ class Data:
             reader = self.readers[name]
             if train:
                 key = seeding.key(draw.key, name)
-                values = reader.vary(values, key) if isinstance(reader, Varying) else values
+                vary = getattr(reader, "vary", None)  # isinstance of `Varying` takes 25 us in Python 3.11
+                values = vary(values, key) if vary is not None else values
                 values = self.augments[name](values, key) if name in self.augments else values
             return reader.finish(values)
         except ValueError as error:
