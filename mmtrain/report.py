@@ -60,6 +60,10 @@ class Meter:
             tqdm(total=total_steps, initial=done, unit="step", leave=False, dynamic_ncols=True) if visible else None
         )
 
+    def begin(self) -> None:
+        """Starts the clock of the steps anew: what came before them says nothing of how long they take."""
+        self._start = self._last_step = time.monotonic()
+
     def step(self, step: int, *, loss: float, rows: int) -> float:
         """Counts a step of so many rows; returns the speed in samples a second, smoothed over some 10 steps."""
         now = time.monotonic()

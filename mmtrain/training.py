@@ -213,6 +213,7 @@ def _train(run: Run, tested: Tested | None, *, resumed: bool) -> None:
         run.recorder = Recorder(run.folder, tensorboard=run.settings.trainer.tensorboard, after_step=after_step)
     try:
         run.data = with_features(run)
+        run.meter.begin()
         fit(run)
         finish(run, tested)
     finally:
