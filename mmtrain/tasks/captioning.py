@@ -30,7 +30,7 @@ class Captioning:
         spec: Facts about the data.
         target: The column of the texts; None: the only target that the data has.
         decoder: A causal language model of Hugging Face that writes, in its own tokens: a local folder or a name on the
-            Hub; None: one of our own, of the keys from `tokenizer` to `dropout`.
+            Hub; None: one of our own, which `tokenizer`, `vocabulary_size` and the layers are of.
         pretrained: Start `decoder` from its weights; False: from random ones.
         architecture: What config.json of `decoder` says; None: read it there. A run fills it in.
         freeze: `decoder` does not train; only what shows it the tokens of the modalities does.

@@ -46,6 +46,14 @@ def test_balanced_positives_weigh_negatives_by_positives() -> None:
         Tagging(SPEC, loss="asymmetric", positive_weights="balanced")
 
 
+@pytest.mark.parametrize(("weights", "odds"), [("none", [1.5 / 3.5, 3.5 / 1.5]), ("balanced", [1.0, 1.0])])
+def test_a_head_starts_at_the_odds_of_the_tags(weights: str, odds: list[float]) -> None:
+    """Half a row is added to the 1 and 3 rows of 4 that have a tag, and to those that have not."""
+    head = Tagging(SPEC, positive_weights=weights).make_head(8)  # type: ignore[arg-type]
+
+    assert head.layers[-1].bias.exp().tolist() == pytest.approx(odds)
+
+
 def test_asymmetric_loss_of_a_case_by_hand() -> None:
     """Probabilities 3/4: the positive gives -(1/4) log(3/4), the negative -(1/2)^2 log(1/2) with a margin of 1/4."""
     task = Tagging(SPEC, loss="asymmetric", gamma_positive=1, gamma_negative=2, margin=0.25)
