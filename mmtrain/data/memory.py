@@ -3,12 +3,37 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
 
 from mmtrain.contracts import Cell
+from mmtrain.seeding import key
 
 Row = tuple[Mapping[str, str | bytes], str | tuple[str, ...]]
 """The content of each modality, and the target, or one of each of several."""
+
+
+def draw_splits(
+    name: str, seed: int, counts: Mapping[str, int], draw: Callable[[str, np.random.RandomState], Row | None]
+) -> dict[str, list[Row]]:
+    """Draws so many rows for each split, from a stream of its own that is the same in every version of NumPy.
+
+    Args:
+        name: Of the data; part of the key of its streams.
+        seed: Decides everything that is drawn.
+        counts: Rows by split.
+        draw: Makes a row for a split; None: one that must not be there, and another is drawn in its place.
+    """
+    splits = {}
+    for split, count in counts.items():
+        random = np.random.RandomState(key(seed, name, split) % 2**32)
+        rows: list[Row] = []
+        while len(rows) < count:
+            if (row := draw(split, random)) is not None:
+                rows.append(row)
+        splits[split] = rows
+    return splits
 
 
 class MemorySource:

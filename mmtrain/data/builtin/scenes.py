@@ -17,8 +17,7 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 
 from mmtrain.contracts import Range
-from mmtrain.data.memory import MemorySource, Row
-from mmtrain.seeding import key
+from mmtrain.data.memory import MemorySource, Row, draw_splits
 
 SIZE = 32  # pixels
 COLOURS = {
@@ -75,18 +74,17 @@ def scenes(
         test_rows: Pictures to judge by, each with a combination that is held out.
         seed: Decides everything that is drawn.
     """
-    splits = {}
-    for split, count in (("train", train_rows), ("val", val_rows), ("test", test_rows)):
-        random = np.random.RandomState(key(seed, "scenes", split) % 2**32)  # the same in every version of NumPy
-        rows: list[Row] = []
-        while len(rows) < count:
-            things = drawn(random)
-            if any(map(held_out, things)) == (split == "test"):
-                scene = laid_out(things, random)
-                rows.append(({"image": picture(scene)}, told(things, scene, target)))
-        splits[split] = rows
+
+    def draw(split: str, random: np.random.RandomState) -> Row | None:
+        things = drawn(random)
+        if any(map(held_out, things)) != (split == "test"):
+            return None
+        scene = laid_out(things, random)
+        return {"image": picture(scene)}, told(things, scene, target)
+
+    counts = {"train": train_rows, "val": val_rows, "test": test_rows}
     return MemorySource(
-        splits,
+        draw_splits("scenes", seed, counts, draw),
         kinds={"image": "image"},
         target=target,
         split_origin="built in; a combination of colour, shape and place that train lacks in every test picture",

@@ -15,8 +15,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 
 from mmtrain.contracts import Range
-from mmtrain.data.memory import MemorySource
-from mmtrain.seeding import key
+from mmtrain.data.memory import MemorySource, Row, draw_splits
 
 SIDE = 64  # pixels
 KINDS = ("circle", "cross", "ring", "square", "triangle")
@@ -62,18 +61,17 @@ def shapes(
         seed: Decides everything that is drawn.
     """
     seen: set[str] = set()
-    splits = {}
-    for split, count in (("train", train_rows), ("val", val_rows), ("test", test_rows)):
-        random = np.random.RandomState(key(seed, "shapes", split) % 2**32)  # the same in every version of NumPy
-        rows: list[tuple[dict[str, str | bytes], str]] = []
-        while len(rows) < count:
-            scene = _scene(random)
-            named = " ".join(f"{shape.colour} {shape.kind}" for shape in scene)
-            if named not in seen:
-                seen.add(named)
-                boxes = json.dumps([_box(shape) for shape in scene])
-                rows.append(({"image": _picture(scene, random), "text": _sentence(scene, random)}, boxes))
-        splits[split] = rows
+
+    def draw(_: str, random: np.random.RandomState) -> Row | None:
+        scene = _scene(random)
+        named = " ".join(f"{shape.colour} {shape.kind}" for shape in scene)
+        if named in seen:
+            return None
+        seen.add(named)
+        boxes = json.dumps([_box(shape) for shape in scene])
+        return {"image": _picture(scene, random), "text": _sentence(scene, random)}, boxes
+
+    splits = draw_splits("shapes", seed, {"train": train_rows, "val": val_rows, "test": test_rows}, draw)
     return MemorySource(
         splits,
         kinds={"image": "image", "text": "text"},

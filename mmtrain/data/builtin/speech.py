@@ -13,9 +13,8 @@ from typing import Annotated
 import numpy as np
 
 from mmtrain.contracts import Range
-from mmtrain.data.memory import MemorySource, Row
+from mmtrain.data.memory import MemorySource, Row, draw_splits
 from mmtrain.data.readers.sound import encode
-from mmtrain.seeding import key
 
 SAMPLE_RATE = 4000
 LETTERS = "aeioukst"
@@ -39,16 +38,15 @@ def speech(
         seed: Decides everything that is drawn.
     """
     said: set[str] = set()
-    splits = {}
-    for split, count in (("train", train_rows), ("val", val_rows), ("test", test_rows)):
-        random = np.random.RandomState(key(seed, "speech", split) % 2**32)  # the same in every version of NumPy
-        rows: list[Row] = []
-        while len(rows) < count:
-            text = utterance(random)
-            if text not in said:
-                said.add(text)
-                rows.append(({"audio": whistled(text, random)}, text))
-        splits[split] = rows
+
+    def draw(_: str, random: np.random.RandomState) -> Row | None:
+        text = utterance(random)
+        if text in said:
+            return None
+        said.add(text)
+        return {"audio": whistled(text, random)}, text
+
+    splits = draw_splits("speech", seed, {"train": train_rows, "val": val_rows, "test": test_rows}, draw)
     return MemorySource(
         splits, kinds={"audio": "audio"}, target="text", split_origin="built in; no utterance in two splits"
     )
