@@ -13,6 +13,16 @@ from mmtrain.contracts import Fused, Signal, SignalSpec, Tokens
 _MOMENTUM = 0.1  # of the running statistics of a batch norm
 
 
+def require_stages(channels: Sequence[int], example: Sequence[int]) -> None:
+    """Refuses channels that are none, or not all positive.
+
+    Raises:
+        ValueError: Naming them, and an example.
+    """
+    if not channels or min(channels) < 1:
+        raise ValueError(f"`channels` (={list(channels)}) must list one positive number a stage; try {list(example)}.")
+
+
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean over the real tokens: values [B,L,D], mask [B,L] -> [B,D]; zeros where a row has no real token."""
     kept = torch.where(mask.unsqueeze(-1), values, 0)  # a nan under the mask must not reach the sum

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from mmtrain.contracts import Range, Signal, SignalSpec, Tokens
-from mmtrain.layers import MaskedBatchNorm, lengths
+from mmtrain.layers import MaskedBatchNorm, lengths, require_stages
 from mmtrain.specaugment import SpecAugment
 from mmtrain.spectrogram import MelSpectrogram, normalised_log
 
@@ -60,8 +60,7 @@ class ConvGRU(nn.Module):
         time_share: Annotated[float, Range(0, 1)] = 0.1,
     ) -> None:
         super().__init__()
-        if not channels or min(channels) < 1:
-            raise ValueError(f"`channels` (={list(channels)}) must list one positive number a stage; try [16, 32].")
+        require_stages(channels, [16, 32])
         halvings = time_stride.bit_length() - 1
         if time_stride != 1 << halvings or halvings > len(channels):
             legal = ", ".join(str(1 << number) for number in range(len(channels) + 1))

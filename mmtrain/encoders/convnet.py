@@ -14,7 +14,7 @@ from typing import Annotated
 from torch import Tensor, nn
 
 from mmtrain.contracts import Range, Signal, SignalSpec, Tokens
-from mmtrain.layers import grid, picture_shape, zeroed
+from mmtrain.layers import grid, picture_shape, require_stages, zeroed
 
 
 class ConvNet(nn.Module):
@@ -33,10 +33,7 @@ class ConvNet(nn.Module):
 
     def __init__(self, spec: SignalSpec, *, channels: Sequence[Annotated[int, Range(1)]] = (16, 32, 64, 128)) -> None:
         super().__init__()
-        if not channels or min(channels) < 1:
-            raise ValueError(
-                f"`channels` (={list(channels)}) must list one positive number a stage; try [16, 32, 64, 128]."
-            )
+        require_stages(channels, [16, 32, 64, 128])
         inputs, height, width = picture_shape(spec)
         stride = 1
         while max(height, width) > 32 * stride:

@@ -13,7 +13,7 @@ from typing import Annotated
 from torch import Tensor, nn
 
 from mmtrain.contracts import Range, Signal, SignalSpec, Tokens
-from mmtrain.layers import MaskedBatchNorm
+from mmtrain.layers import MaskedBatchNorm, require_stages
 from mmtrain.specaugment import SpecAugment
 from mmtrain.spectrogram import MelSpectrogram, normalised_log
 
@@ -52,8 +52,7 @@ class MelResNet(nn.Module):
         time_share: Annotated[float, Range(0, 1)] = 0.1,
     ) -> None:
         super().__init__()
-        if not channels or min(channels) < 1:
-            raise ValueError(f"`channels` (={list(channels)}) must list one positive number a stage; try [16, 32, 64].")
+        require_stages(channels, [16, 32, 64])
         self.mel = MelSpectrogram(spec, n_mels=n_mels, n_fft=n_fft, hop_length=hop_length)
         self.augment = SpecAugment(
             band_masks=band_masks, band_share=band_share, time_masks=time_masks, time_share=time_share

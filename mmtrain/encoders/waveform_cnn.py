@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.functional import max_pool1d, pad
 
 from mmtrain.contracts import Range, Signal, SignalSpec, Tokens
-from mmtrain.layers import MaskedBatchNorm, at_least_one, zeroed
+from mmtrain.layers import MaskedBatchNorm, at_least_one, require_stages, zeroed
 
 _FIRST = 80  # samples that a filter of the first stage sees
 _STRIDE = 4  # of the first stage, and of each pooling
@@ -38,8 +38,7 @@ class WaveformCNN(nn.Module):
         super().__init__()
         if spec.sample_rate < 1 or spec.shape:
             raise ValueError(f"reads sound, but modality `{spec.name}` is {spec.kind} without a sample rate")
-        if not channels or min(channels) < 1:
-            raise ValueError(f"`channels` (={list(channels)}) must list one positive number a stage; try [32, 64].")
+        require_stages(channels, [32, 64])
         self.sample_rate, self.width = spec.sample_rate, channels[-1]
         self.stages = nn.ModuleList(
             nn.Conv1d(inputs, outputs, 3 if number else _FIRST, stride=1 if number else _STRIDE, bias=False)
