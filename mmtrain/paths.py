@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -84,6 +85,28 @@ def safe_size(root: Path, value: str, folders: set[str]) -> int:
     if Path(folder or "/").resolve().is_relative_to(root.resolve()):
         folders.add(folder)
     return size
+
+
+def plain_sizes(root: Path, values: Sequence[str], folders: set[str]) -> list[int] | None:
+    """What `safe_size` gives for each of many values, in two thirds of its time; None where one needs a closer look.
+
+    Args:
+        root: As in `safe_path`, but resolved.
+        values: Paths.
+        folders: As in `safe_size`.
+    """
+    if not all(map(_PLAIN.match, values)):
+        return None
+    paths = [f"{root}/{value}" for value in values]
+    for folder in {path.rpartition("/")[0] for path in paths} - folders:
+        if not Path(folder).resolve().is_relative_to(root):
+            return None
+        folders.add(folder)
+    try:
+        found = list(map(os.lstat, paths))
+    except OSError:
+        return None
+    return [entry.st_size for entry in found] if all(stat.S_ISREG(entry.st_mode) for entry in found) else None
 
 
 def _refuse(root: Path, value: str) -> None:

@@ -8,17 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 
 def key(*parts: int | str) -> int:
     """63 bits of SHA-256 over the parts, joined by `|`: `key(seed, epoch, draw, "augment")`."""
     digest = hashlib.sha256("|".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
+
+
+def keys(seed: int, numbers: Iterable[int], purpose: str) -> NDArray[np.int64]:
+    """`key(seed, number, purpose)` of each number, twice as fast."""
+    digests = b"".join(hashlib.sha256(f"{seed}|{number}|{purpose}".encode()).digest()[:8] for number in numbers)
+    return (np.frombuffer(digests, ">u8") >> np.uint64(1)).astype(np.int64)
 
 
 def generator(*parts: int | str) -> torch.Generator:

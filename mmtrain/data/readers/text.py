@@ -134,7 +134,7 @@ def text_of(cell: Cell) -> str:
 
 
 def _words(text: str) -> Iterator[str]:
-    return map(re.Match.group, _WORD.finditer(text))
+    return iter(_WORD.findall(text))
 
 
 def _characters(text: str) -> Iterator[str]:

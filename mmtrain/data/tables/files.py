@@ -9,13 +9,14 @@ import hashlib
 import re
 from array import array
 from collections.abc import Collection, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from mmtrain.paths import safe_read, safe_size
+from mmtrain.paths import plain_sizes, safe_read, safe_size
 
 LARGEST = 2**30  # bytes of a file: it is read whole
-_REMEMBERED = 100_000  # files whose size is kept, for tables that name each many times
+_AT_ONCE = 1000  # files that are looked for together
 
 SUFFIXES = {
     "image": ("jpg", "jpeg", "png", "webp", "bmp", "gif"),
@@ -68,24 +69,26 @@ class Files:
         self._folders = set[str]()  # those that have been found to lie under the root
 
     def look(self) -> tuple[dict[int, str], bytes]:
-        known, sizes = dict[str, int](), array("q")
+        cells, sizes = iter(self.cells), array("q")
         faults: dict[int, str] = {}
-        for row, cell in enumerate(self.cells):
-            size = known.get(cell)
-            if size is None:
-                size = -1
-                try:
-                    if cell.strip():
-                        size = safe_size(self.root, cell, self._folders)
-                    if size > LARGEST:
-                        raise ValueError(f"{cell[:80]!r} has {size / 2**30:.1f} GiB, more than 1 GiB")
-                except ValueError as error:
-                    faults[row] = str(error)
-                else:
-                    if len(known) < _REMEMBERED:
-                        known[cell] = size
-            sizes.append(size)
+        while block := list(islice(cells, _AT_ONCE)):
+            start = len(sizes)
+            found = plain_sizes(self.root, block, self._folders)
+            if found is None or max(found) > LARGEST:
+                found = [self._look(start + place, cell, faults) for place, cell in enumerate(block)]
+            sizes.extend(found)
         return faults, hashlib.sha256(sizes.tobytes()).digest()
+
+    def _look(self, row: int, cell: str, faults: dict[int, str]) -> int:
+        """The size of one, -1 where the cell is blank or what is wrong with it is noted."""
+        try:
+            size = safe_size(self.root, cell, self._folders) if cell.strip() else -1
+        except ValueError as error:
+            faults[row] = str(error)
+            return -1
+        if size > LARGEST:
+            faults[row] = f"{cell[:80]!r} has {size / 2**30:.1f} GiB, more than 1 GiB"
+        return size
 
     def size(self, row: int) -> int:
         return safe_size(self.root, self.cells[row], self._folders)

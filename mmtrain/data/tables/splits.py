@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mmtrain.seeding import key
+from mmtrain.seeding import keys
 from mmtrain.suggest import nearest
 
 NAMES: Mapping[str, str] = {
@@ -82,18 +82,18 @@ def stratified(
     units = _units(len(labels), groups)
     numbers = {label: number for number, label in enumerate(sorted(set(labels)))}
     firsts = range(len(labels)) if groups is None else [rows[0] for rows in units]
-    keys = np.fromiter((key(seed, row, "split") for row in firsts), np.int64)
-    order = np.lexsort((keys, np.fromiter((numbers[labels[row]] for row in firsts), np.int64))).tolist()
+    drawn = keys(seed, firsts, "split")
+    order = np.lexsort((drawn, np.fromiter((numbers[labels[row]] for row in firsts), np.int64))).tolist()
 
-    shares = list(fractions.values())
-    parts: list[list[int]] = [[] for _ in shares]
+    parts: list[list[int]] = [[] for _ in fractions]
+    shared = list(zip(fractions.values(), parts, strict=True))
     divisible: set[str] = set()  # classes of which the first split, for training, has rows
     dealt = 0
     for rows in (units[place] for place in order):
         dealt += len(rows)
         classes = [labels[row] for row in rows]
         if divisible.issuperset(classes):
-            behind = [share * dealt - len(part) for share, part in zip(shares, parts, strict=True)]
+            behind = [share * dealt - len(part) for share, part in shared]
             parts[behind.index(max(behind))] += rows
         else:
             parts[0] += rows
