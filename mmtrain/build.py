@@ -29,6 +29,7 @@ from mmtrain.protocols import DataSource, Encoder, Fusion, LogitFusion, Logits, 
 from mmtrain.settings import RunSettings
 from mmtrain.suggest import did_you_mean
 from mmtrain.task_tree import children, target_readers
+from mmtrain.transfer import start_encoders
 from mmtrain.tuning import multipliers, tune
 
 
@@ -170,6 +171,7 @@ def build_model(config: Config, settings: RunSettings, spec: DataSpec, task: Tas
         unimodal=_unimodal_heads(tuple(encoders), settings, task),
         null_tokens=settings.technique.null_tokens,
     )
+    start_encoders(model.by_modality(), spec.signals, settings.tuning.init_from or {})
     called("tuning", tune, model.by_modality(), settings.tuning)  # last, so that LoRA's numbers change no others
     return model.train()  # what is frozen not
 

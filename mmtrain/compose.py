@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import yaml
 
@@ -144,7 +144,8 @@ def without_initial_weights(config: Mapping[str, object], *, but_files: bool = F
         return made
 
     # The `weights` of a task are those of its losses.
-    return {**config, "encoder": cleared(config["encoder"], "weights", "vectors"), "task": cleared(config["task"])}
+    clean = {**config, "encoder": cleared(config["encoder"], "weights", "vectors"), "task": cleared(config["task"])}
+    return clean if but_files else {**clean, "tuning": {**cast(Config, config["tuning"]), "init_from": None}}
 
 
 def composed(overrides: Sequence[str], config_dir: Path | None = None) -> DictConfig:

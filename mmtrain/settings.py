@@ -62,6 +62,7 @@ class TechniqueSettings:
 class TuningSettings:
     """`configs/tuning/default.yaml`; each is by modality."""
 
+    init_from: Mapping[str, str] | None = None
     freeze: Mapping[str, Count | str] | None = None
     unfreeze_at: Mapping[str, Count] | None = None
     lora: Mapping[str, Count] | None = None

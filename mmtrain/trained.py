@@ -8,7 +8,7 @@ from typing import cast
 
 import yaml
 
-from mmtrain import checkpoint, paths
+from mmtrain import paths
 from mmtrain.build import build_data, build_model, build_schedule, build_source, build_task
 from mmtrain.components import Config, node, settings_of
 from mmtrain.compose import load_run_config, without_initial_weights
@@ -18,7 +18,7 @@ from mmtrain.data.spec_file import load_spec
 from mmtrain.data.tables.manifest import GivenRow
 from mmtrain.data.tables.table import TableSource
 from mmtrain.device import choose
-from mmtrain.errors import CheckpointError, ConfigError
+from mmtrain.errors import ConfigError
 from mmtrain.evaluation import evaluate, prediction_columns
 from mmtrain.model import MultimodalModel
 from mmtrain.protocols import DataSource
@@ -26,6 +26,7 @@ from mmtrain.record import read_rows
 from mmtrain.report import say
 from mmtrain.runfolder import other_version
 from mmtrain.state import load_weights, restore_calibration, weights_of
+from mmtrain.transfer import chosen
 from mmtrain.validate import validate
 
 DATA_PATHS = ("path", "data_root")
@@ -86,7 +87,7 @@ class TrainedRun:
         self.columns = cast(dict[str, list[str]], node(self.config, "dataset").get("columns") or {})
         built = without_initial_weights(self.config)
         self.task = build_task(built, self.spec)
-        self.model: MultimodalModel = build_model(built, self.settings, self.spec, self.task)
+        self.model: MultimodalModel = build_model(built, settings_of(built), self.spec, self.task)
         self.step = self._load(which)
         self.model.to(self.compute.device).eval()
 
@@ -145,20 +146,9 @@ class TrainedRun:
         return self.results(prediction_source(self, rows=rows, data_root=Path(data_root)), PREDICT)[1]
 
     def _load(self, which: str) -> int:
-        folder = self.folder / "checkpoints"
-        if which.isdigit():
-            saved = checkpoint.at_step(folder, int(which))
-        else:
-            saved, faults = checkpoint.newest(folder)
-            for fault in faults:
-                say(f"passed over: {fault}")
-            progress = cast(Mapping[str, int | None], saved.values["progress"])
-            best = progress["best_step"]
-            if which == "best" and best is not None and best != saved.step:
-                try:
-                    saved = checkpoint.at_step(folder, best)
-                except CheckpointError as error:
-                    raise CheckpointError(f"the best checkpoint is unusable: {error} Try checkpoint=last.") from None
+        saved, faults = chosen(self.folder / "checkpoints", which)
+        for fault in faults:
+            say(f"passed over: {fault}")
         load_weights(self.model, weights_of(saved.tensors))
         restore_calibration(self.task, saved.values)
         return saved.step

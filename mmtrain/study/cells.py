@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 from pathlib import Path
@@ -95,7 +95,7 @@ def grid(question: Question, known: Sequence[str]) -> Grid:
     for subset, choice in wanted:
         label: Label = (("modalities", "+".join(subset)), *choice.items())
         for seed in range(question.settings.seeds):
-            cells.append(_cell(question, label, subset, seed))
+            cells.append(_cell(question, label, subset, seed, absent={*known} - {*subset}))
     _refuse_unlike(cells)
     return Grid(cells, (("modalities", "+".join(whole)), *chosen.items()), known)
 
@@ -116,16 +116,24 @@ def _subsets(question: Question, known: Sequence[str]) -> Iterator[tuple[str, ..
             yield tuple(sorted(names, key=list(known).index))
 
 
-def _cell(question: Question, label: Label, subset: Sequence[str], seed: int) -> Cell:
+def _cell(question: Question, label: Label, subset: Sequence[str], seed: int, *, absent: Collection[str]) -> Cell:
     typed = [f"{axis}={value}" for axis, value in label if axis != "modalities"]
     # One thread, unless the user asks for more: the workers share the cores, and results repeat to the bit.
     threads = [] if any(text.startswith("num_threads=") for text in question.overrides) else ["num_threads=1"]
     lines = [*question.overrides, *typed, *threads, f"modalities=[{','.join(subset)}]", f"seed={seed}"]
     config = compose.compose(lines, question.config_dir)
+    config["tuning"] = {key: _without(value, absent) for key, value in node(config, "tuning").items()}
     identity = identify(config)
     trainer = {**node(config, "trainer"), "tensorboard": False}
     own = {"name": identity, "output_dir": str(question.folder / "cells"), "trainer": trainer}
     return Cell(identity, label, seed, {**config, **own}, lines)
+
+
+def _without(tuned: object, absent: Collection[str]) -> object:
+    """A setting of `tuning` less what it says of modalities that a cell does not have."""
+    if not isinstance(tuned, dict):
+        return tuned
+    return {name: value for name, value in tuned.items() if name not in absent} or None
 
 
 def identify(config: Config) -> str:
