@@ -6,7 +6,6 @@ up to `MOST_BYTES` in all, so that a large data set is not read twice; beyond, a
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import NamedTuple
 
 from mmtrain.contracts import Cell
 from mmtrain.errors import CheckpointError, DataError
+from mmtrain.largefile import Content, sha256_of
 from mmtrain.protocols import DataSource
 
 FILE = "splits.jsonl"
@@ -47,9 +47,9 @@ def noted(source: DataSource) -> Iterator[tuple[str, Noted]]:
                 except DataError:  # told where it is needed; a run may leave such rows out
                     cells[name] = _UNREADABLE
                     continue
-                if any(isinstance(piece, bytes) for piece in pieces):
+                if any(isinstance(piece, Content) for piece in pieces):
                     media.add(name)
-                    left -= sum(len(piece) for piece in pieces if isinstance(piece, bytes))
+                    left -= sum(len(piece) for piece in pieces if isinstance(piece, Content))
                 cells[name] = _digest(pieces)
             for name in source.targets:
                 if (value := source.target(row, name)) is not None:
@@ -110,13 +110,13 @@ def difference(before: Mapping[str, Noted], source: DataSource) -> str:
     )
 
 
-def _pieces(cell: Cell | None) -> list[str | bytes | None]:
+def _pieces(cell: Cell | None) -> list[str | Content | None]:
     return list(cell) if isinstance(cell, tuple) else [cell]
 
 
-def _digest(pieces: list[str | bytes | None]) -> str:
-    digest = hashlib.sha256()
+def _digest(pieces: list[str | Content | None]) -> str:
+    told: list[Content] = []
     for piece in pieces:
         content = piece.encode("utf-8", "surrogatepass") if isinstance(piece, str) else piece or b""
-        digest.update(b"%d:" % len(content) + content if len(pieces) > 1 else content)
-    return digest.hexdigest()[:8]
+        told += [b"%d:" % len(content), content] if len(pieces) > 1 else [content]
+    return sha256_of(*told).hexdigest()[:8]

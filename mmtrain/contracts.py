@@ -13,13 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, Union
 
+from mmtrain.largefile import Content
 from mmtrain.target import Target, TargetSpec
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-Cell = str | bytes | tuple[str | bytes | None, ...]
+Cell = str | Content | tuple[str | Content | None, ...]
 """What a row holds of a modality, as a reader gets it: a text, or the content of a media file.
 
 A modality of several columns is a tuple of these in their order, None where one is blank; a `tabular` one always is.

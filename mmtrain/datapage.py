@@ -22,6 +22,7 @@ from mmtrain.contracts import Cell, SignalSpec
 from mmtrain.data.dataset import Data
 from mmtrain.data.readers.sound import encode
 from mmtrain.errors import DataError
+from mmtrain.largefile import Content
 from mmtrain.page import render
 from mmtrain.survey import WORDS, Survey, length_line
 
@@ -165,7 +166,7 @@ def sound(values: Tensor, rate: int) -> str:
 def words(cell: Cell | None, values: Tensor) -> str:
     """A cell that is neither seen nor heard: its text, the texts of its columns, or the shape of its numbers."""
     parts = cell if isinstance(cell, tuple) else (cell,)
-    if any(isinstance(part, bytes) for part in parts):
+    if any(isinstance(part, Content) for part in parts):
         return f"{' x '.join(map(str, values.shape))} numbers, {values.dtype}".replace("torch.", "")
     text = " · ".join("–" if part is None else str(part) for part in parts)
     return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} …"

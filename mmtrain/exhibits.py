@@ -18,6 +18,7 @@ from mmtrain.contracts import Results
 from mmtrain.data.dataset import Data
 from mmtrain.errors import DataError
 from mmtrain.evaluation import prediction_columns
+from mmtrain.largefile import Content
 from mmtrain.protocols import Task
 
 MOST = 6
@@ -113,7 +114,7 @@ def _shown(data: Data, row: int, name: str) -> Shown:
     except DataError as error:
         return Shown(name, text=str(error))
     pieces = cell if isinstance(cell, tuple) else (cell,)
-    texts = [f"{len(piece):,} bytes" if isinstance(piece, bytes) else piece or "–" for piece in pieces]
+    texts = [f"{len(piece):,} bytes" if isinstance(piece, Content) else piece or "–" for piece in pieces]
     text = " | ".join(texts)
     return Shown(name, text=text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT] + " …")
 

@@ -10,8 +10,10 @@ from datetime import datetime
 from pathlib import Path
 
 from mmtrain.errors import ConfigError, DiskError
+from mmtrain.largefile import Content, LargeFile
 
 _PLAIN = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)*\Z")  # what nearly all paths look like, and nothing is wrong with
+_LARGE = 2**24  # bytes of a file that is not read whole
 _NOT_A_FILE = re.compile(r"^(\w[\w+.-]*:|[|<>-])")  # http://, data:, C:\, |command, -option
 
 
@@ -47,16 +49,19 @@ def safe_path(root: Path, value: str) -> Path:
     return Path(resolved)
 
 
-def safe_read(root: Path, value: str, *, max_bytes: int) -> bytes:
-    """The content of the file that `safe_path` gives.
+def safe_read(root: Path, value: str, *, max_bytes: int) -> Content:
+    """The content of the file that `safe_path` gives, a large one left where it is.
 
     Raises:
         ValueError: As in `safe_path`, or the file has more than `max_bytes`.
     """
-    with safe_path(root, value).open("rb") as file:
+    path = safe_path(root, value)
+    with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > max_bytes:
             raise ValueError(f"{value[:80]!r} has {size:,} bytes, more than {max_bytes:,}")
+        if size > _LARGE:
+            return LargeFile(path)
         return file.read(size)  # no more, should it be growing
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
 import pytest
 
-from mmtrain.paths import safe_path, safe_read, safe_size
+from mmtrain.largefile import LargeFile, sha256_of
+from mmtrain.paths import plain_sizes, safe_path, safe_read, safe_size
 
 
 @pytest.fixture
@@ -122,6 +124,30 @@ def test_a_folder_is_known_only_once_it_is_found_inside(root):
     assert folders == set()
     safe_size(root, "images/a.png", folders)
     assert folders == {f"{root}/images"}
+
+
+def test_a_large_file_is_left_where_it_is(root):
+    """From 16 MiB on; its slices are those of the bytes."""
+    content = bytes(range(256)) * 2**16 + b"end"
+    (root / "large").write_bytes(content)
+
+    found = safe_read(root, "large", max_bytes=2**30)
+
+    assert isinstance(found, LargeFile)
+    assert len(found) == len(content)
+    for part in (slice(0, 4), slice(-5, None), slice(70_000, 70_300), slice(9, 3), slice(None)):
+        assert found[part] == content[part]
+    assert sha256_of(found, b"more").digest() == hashlib.sha256(content + b"more").digest()
+
+
+def test_many_sizes_are_told_at_once_where_nothing_is_odd(root):
+    """A link, a missing file or a word that is no plain path sends the caller to look at each."""
+    (root / "link").symlink_to(root / "images/a.png")
+    real = root.resolve()
+
+    assert plain_sizes(real, ["images/a.png", "images/a.png"], set()) == [5, 5]
+    for odd in ("link", "images/b.png", "../secret", "", "images"):
+        assert plain_sizes(real, ["images/a.png", odd], set()) is None
 
 
 def test_a_file_is_read_up_to_a_limit(root):

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import atexit
 import multiprocessing
+import shutil
 import signal
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -22,7 +24,9 @@ from mmtrain.data.dataset import Data
 from mmtrain.data.mixing import mixed, partners
 from mmtrain.errors import DataError, MmtrainError
 
-PATIENCE = 120  # seconds for one batch before a worker counts as hung
+PATIENCE = 50  # seconds for one batch before a worker counts as hung
+_SHARED = Path("/dev/shm")
+_LITTLE = 64 * 2**20  # bytes of it; with less, want of it is the likely reason
 
 
 def batches(
@@ -84,9 +88,17 @@ def _next(
     # Made outside of the block above: as its context, the first error would keep the loader and its workers alive.
     ids = ", ".join(data.source.ids[draw.row] for draw in plan[number][:3])
     return DataError(
-        f"a data worker has died or hangs at the batch of {ids}, ... or soon after ({reason}); "
-        "run again with `trainer.num_workers=0` to see where."
+        f"a data worker has died or hangs at the batch of {ids}, ... or soon after ({reason}); {_what_to_do()}."
     )
+
+
+def _what_to_do() -> str:
+    """Workers hand batches over in shared memory, of which a container often has 64 MB."""
+    free = shutil.disk_usage(_SHARED).free if _SHARED.is_dir() else _LITTLE
+    if free < _LITTLE:
+        told = f"{_SHARED} has {free / 2**20:.0f} MiB left for batches: enlarge it (docker run --shm-size=2g)"
+        return f"{told}, or set `trainer.num_workers=0`"
+    return "run again with `trainer.num_workers=0` to see where"
 
 
 def _end(workers: Iterable[BaseProcess]) -> None:

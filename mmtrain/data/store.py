@@ -10,7 +10,6 @@ The files are read and not mapped, since a mapped file that somebody cuts short 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
 import struct
@@ -23,6 +22,7 @@ import torch
 from torch import Tensor
 
 from mmtrain.contracts import Cell
+from mmtrain.largefile import Content, sha256_of
 from mmtrain.report import say
 
 RECIPE = "recipe.txt"
@@ -37,12 +37,11 @@ _MERGE = 10_000  # records looked up in a dict before they join the sorted array
 
 def key_of(cell: Cell) -> bytes:
     """What a sample is found by: the first 16 bytes of SHA-256 over the content of its cell."""
-    digest = hashlib.sha256()
+    pieces: list[Content] = []
     for part in cell if isinstance(cell, tuple) else (cell,):
         content = part.encode() if isinstance(part, str) else part
-        digest.update(b"-" if content is None else b"%d:" % len(content))
-        digest.update(content or b"")
-    return digest.digest()[:16]
+        pieces += [b"-"] if content is None else [b"%d:" % len(content), content]
+    return sha256_of(*pieces).digest()[:16]
 
 
 class Store:

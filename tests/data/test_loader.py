@@ -4,6 +4,8 @@ import multiprocessing
 import os
 import signal
 import threading
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -160,6 +162,15 @@ def test_a_mistake_in_a_reader_is_not_taken_for_a_dead_worker(make_data):
 
     with pytest.raises(RuntimeError, match="a mistake"):
         list(batches(data, sequential(range(2), batch_size=2), train=False, num_workers=1))
+
+
+def test_little_shared_memory_is_named_as_the_likely_reason(make_data, monkeypatch):
+    """A worker waits for ever where its batch finds no room there; a container often has 64 MB."""
+    monkeypatch.setattr(loader.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
+    monkeypatch.setattr(loader, "_SHARED", Path("/"))
+
+    with pytest.raises(DataError, match=r"/ has 1 MiB left for batches: enlarge it .*, or set `trainer.num_workers=0`"):
+        list(batches(make_data([0, 66]), sequential(range(2), batch_size=2), train=False, num_workers=1))
 
 
 def test_a_hung_worker_is_given_up(make_data, monkeypatch):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mmtrain import seeding
 from mmtrain.contracts import Cell, Range, SignalSpec
-from mmtrain.data.readers.media import content
+from mmtrain.data.readers.media import measured
 from mmtrain.data.readers.sound import read_sound, sound_length
 from mmtrain.errors import ConfigError
 
@@ -84,7 +84,7 @@ class AudioReader:
             ValueError: No sound of a known format, an empty, truncated or damaged one, or samples that are not finite.
             ConfigError: The file needs resampling and torchaudio cannot be imported.
         """
-        samples, rate = read_sound(content(cell, max_bytes=self.max_bytes), self._cut)  # [T,channels]
+        samples, rate = read_sound(measured(cell, max_bytes=self.max_bytes), self._cut)  # [T,channels]
         if not len(samples):
             raise ValueError("the sound has no samples")
         with np.errstate(over="ignore", invalid="ignore"):
@@ -111,7 +111,7 @@ class AudioReader:
 
     def measure(self, cell: Cell) -> int:
         """Samples that are kept of the sound, by its header."""
-        frames, rate = sound_length(content(cell, max_bytes=self.max_bytes))
+        frames, rate = sound_length(measured(cell, max_bytes=self.max_bytes))
         return min(self.length, math.ceil(frames * self.sample_rate / rate))
 
     def recipe(self) -> str:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from mmtrain.contracts import Cell
+from mmtrain.largefile import Content
 
 
 def content(cell: Cell, *, max_bytes: int) -> bytes:
-    """The bytes of a media cell.
+    """The bytes of a media cell; errors as of `measured`."""
+    return measured(cell, max_bytes=max_bytes)[:]
+
+
+def measured(cell: Cell, *, max_bytes: int) -> Content:
+    """The content of a media cell, of a large file not read yet.
 
     Raises:
         ValueError: The cell is text, empty, or longer than `max_bytes`.

@@ -10,11 +10,18 @@ import io
 import struct
 import wave
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mmtrain.largefile import Content, LargeFile
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
 MAX_CHANNELS = 32
+_OGG_PAGE = 65_307  # bytes at most, RFC 3533
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _WAV_TYPES = {
     (_PCM, 8): "u1",
@@ -31,7 +38,7 @@ Cut = Callable[[int, int], tuple[int, int]]
 """What to read of a sound of so many samples a channel at such a rate: the first sample, and how many."""
 
 
-def read_sound(data: bytes, cut: Cut) -> tuple[Samples, int]:
+def read_sound(data: Content, cut: Cut) -> tuple[Samples, int]:
     """Samples [T,channels] of the part that `cut` chooses, and their rate.
 
     Raises:
@@ -41,7 +48,7 @@ def read_sound(data: bytes, cut: Cut) -> tuple[Samples, int]:
     return _wav(data, cut) if _is_wav(data) else _libsndfile(data, cut)
 
 
-def sound_length(data: bytes) -> tuple[int, int]:
+def sound_length(data: Content) -> tuple[int, int]:
     """Samples a channel and their rate, from the header alone.
 
     Raises:
@@ -58,11 +65,11 @@ def sound_length(data: bytes) -> tuple[int, int]:
     return header
 
 
-def _is_wav(data: bytes) -> bool:
+def _is_wav(data: Content) -> bool:
     return data[:4] == b"RIFF" and data[8:12] == b"WAVE"
 
 
-def _without_tag(data: bytes) -> bytes:
+def _without_tag(data: Content) -> Content:
     """Drops ID3 tags, which may stand before any format: what follows one is judged as if it stood alone."""
     while data[:3] == b"ID3" and len(data) > 10:
         high, mid, low, last = data[6:10]
@@ -70,7 +77,7 @@ def _without_tag(data: bytes) -> bytes:
     return data
 
 
-def _wav(data: bytes, cut: Cut) -> tuple[Samples, int]:
+def _wav(data: Content, cut: Cut) -> tuple[Samples, int]:
     """As `read_sound`."""
     header, at = b"", 12
     while at + 8 <= len(data):
@@ -95,7 +102,8 @@ def _wav(data: bytes, cut: Cut) -> tuple[Samples, int]:
     if not 1 <= channels <= MAX_CHANNELS or not rate or block != channels * bits // 8:
         raise ValueError(f"damaged WAV: {channels} channels of {bits} bits at {rate} Hz in blocks of {block} bytes")
     first, frames = cut(size // block, rate)
-    raw = np.frombuffer(data, "u1", frames * block, start + first * block)
+    begin = start + first * block
+    raw = np.frombuffer(data[begin : begin + frames * block], "u1")
     stored: NDArray[np.generic]
     stored, full = raw.view(_WAV_TYPES[tag, bits]), 1 if tag == _FLOAT else 2 ** (bits - 1)  # full: the loudest value
     if bits == 8:
@@ -109,7 +117,7 @@ def _wav(data: bytes, cut: Cut) -> tuple[Samples, int]:
     return values.reshape(frames, channels), rate
 
 
-def _libsndfile(data: bytes, cut: Cut) -> tuple[Samples, int]:
+def _libsndfile(data: Content, cut: Cut) -> tuple[Samples, int]:
     """As `_wav`, for FLAC, Ogg and MP3: known by their first bytes, before libsndfile chooses a decoder itself."""
     if not (data[:4] in (b"fLaC", b"OggS") or (data[:1] == b"\xff" and data[1:2] >= b"\xe0")):
         raise ValueError(f"no WAV, FLAC, Ogg or MP3 sound: it begins with {data[:8]!r}")
@@ -118,7 +126,7 @@ def _libsndfile(data: bytes, cut: Cut) -> tuple[Samples, int]:
     import soundfile  # loads libsndfile
 
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
+        with soundfile.SoundFile(_Opened(data) if isinstance(data, LargeFile) else io.BytesIO(data)) as file:
             if file.format not in ("FLAC", "OGG", "MP3") or file.channels > MAX_CHANNELS:
                 raise ValueError(f"{file.format} with {file.channels} channels is not read")
             rate = int(file.samplerate)
@@ -133,9 +141,34 @@ def _libsndfile(data: bytes, cut: Cut) -> tuple[Samples, int]:
     return samples, rate
 
 
-def _ogg_ends(data: bytes) -> bool:
+class _Opened(io.RawIOBase):
+    """A large file as libsndfile reads one."""
+
+    def __init__(self, data: LargeFile) -> None:
+        self._data, self._at = data, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self._data)}[whence]
+        return self._at
+
+    def readinto(self, buffer: Buffer) -> int:
+        view = memoryview(buffer).cast("B")
+        part = self._data[self._at : self._at + len(view)]
+        view[: len(part)] = part
+        self._at += len(part)
+        return len(part)
+
+
+def _ogg_ends(data: Content) -> bool:
     """Whether the last page is whole and the end of its stream; libsndfile takes what is there for the whole."""
-    page = data[data.rfind(b"OggS") :]
+    end = data[-_OGG_PAGE:] if len(data) > _OGG_PAGE else data[:]
+    page = end[end.rfind(b"OggS") :]
     table = page[27 : 27 + page[26]] if len(page) > 27 else b""
     return bool(table) and bool(page[5] & 4) and len(page) >= 27 + len(table) + sum(table)
 

@@ -168,7 +168,7 @@ def _values(cell: Cell, expected: int | None) -> list[str | None]:
         raise ValueError(f"the row has {len(cell)} columns, the first one {expected}")
     values: list[str | None] = []
     for value in cell:
-        if isinstance(value, bytes):
+        if not isinstance(value, str | None):
             raise ValueError("expected numbers and categories, got the content of a file")
         values.append((value or "").strip() or None)
     return values

@@ -128,7 +128,7 @@ def text_of(cell: Cell) -> str:
         ValueError: The cell is the content of a file, or several columns.
     """
     if not isinstance(cell, str):
-        found = "the content of a file" if isinstance(cell, bytes) else f"{len(cell)} columns"
+        found = "the content of a file" if not isinstance(cell, tuple) else f"{len(cell)} columns"
         raise ValueError(f"expected text, got {found}")
     return cell
 

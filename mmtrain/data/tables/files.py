@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from mmtrain.largefile import Content, sha256_of
 from mmtrain.paths import plain_sizes, safe_read, safe_size
 
 LARGEST = 2**30  # bytes of a file: it is read whole
@@ -47,7 +48,7 @@ class Store(Protocol):
     def size(self, row: int) -> int:
         """Bytes of the content; errors as in `read`."""
 
-    def read(self, row: int) -> bytes:
+    def read(self, row: int) -> Content:
         """The content.
 
         Raises:
@@ -93,7 +94,7 @@ class Files:
     def size(self, row: int) -> int:
         return safe_size(self.root, self.cells[row], self._folders)
 
-    def read(self, row: int) -> bytes:
+    def read(self, row: int) -> Content:
         return safe_read(self.root, self.cells[row], max_bytes=LARGEST)
 
 
@@ -122,9 +123,9 @@ class Verified:
     def size(self, row: int) -> int:
         return self._store.size(row)
 
-    def read(self, row: int) -> bytes:
+    def read(self, row: int) -> Content:
         content, told = self._store.read(row), self._digests[row].strip().lower()
-        found = hashlib.sha256(content).hexdigest()
+        found = sha256_of(content).hexdigest()
         if told and found != told:
             raise ValueError(f"its SHA-256 is {found[:12]}..., but `{self._column}` says {told[:12]}...")
         return content

@@ -5,7 +5,6 @@ A file counts as the same wherever it stands: a picture that one column trains o
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from mmtrain.data.tables.cells import hashes
 from mmtrain.data.tables.splits import linked
+from mmtrain.largefile import Content, sha256_of
 
 OnLeakage = Literal["warn", "error", "move"]
 Hashes = NDArray[np.int64]
@@ -42,7 +42,7 @@ def separated(
     on_leakage: OnLeakage,
     *,
     size: Callable[[str, int], int],
-    read: Callable[[str, int], bytes],
+    read: Callable[[str, int], Content],
     line: Callable[[int], str],
 ) -> tuple[Mapping[str, Sequence[int]], list[str]]:
     """The splits, and notes on what they share.
@@ -89,7 +89,7 @@ def alike(
     files: Columns,
     parts: Mapping[str, Sequence[int]],
     size: Callable[[str, int], int],
-    read: Callable[[str, int], bytes],
+    read: Callable[[str, int], Content],
 ) -> tuple[Columns, bool]:
     """The cells of columns of files, those of equal content in different splits made equal.
 
@@ -126,7 +126,7 @@ def alike(
     digests = {}
     for name, cell in (file for equal in suspects.values() for file in equal):
         with suppress(ValueError, OSError):  # a bad sample is told with its row where it is read to be trained on
-            digests[name, cell] = hashlib.sha256(read(name, row_of[name, cell])).hexdigest()
+            digests[name, cell] = sha256_of(read(name, row_of[name, cell])).hexdigest()
     return {name: [digests.get((name, cell), cell) for cell in cells] for name, cells in files.items()}, True
 
 

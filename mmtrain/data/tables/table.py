@@ -20,6 +20,7 @@ from mmtrain.data.tables.division import Divider, Division
 from mmtrain.data.tables.files import digest_column
 from mmtrain.data.tables.leakage import OnLeakage
 from mmtrain.errors import DataError
+from mmtrain.largefile import Content
 
 
 class TableSource:
@@ -214,7 +215,7 @@ class TableSource:
         cell = self._table.columns[column][row] if column in self._table.columns else ""
         return cell if cell.strip() else ""
 
-    def _cell(self, row: int, column: str, modality: Modality) -> str | bytes | None:
+    def _cell(self, row: int, column: str, modality: Modality) -> str | Content | None:
         value = self._written(row, column)
         if not value or not modality.names_files:
             return value or None

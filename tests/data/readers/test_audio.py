@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 
 from mmtrain.contracts import SignalSpec
 from mmtrain.data.readers.audio import AudioReader
+from mmtrain.data.store import key_of
+from mmtrain.largefile import LargeFile
+from mmtrain.paths import safe_read
 from tests.components import read
 
 RATE = 8000
@@ -161,6 +165,36 @@ def test_only_the_window_of_a_long_file_is_decoded():
     body = np.concatenate([tone(RATE), np.full(RATE, np.nan, np.float32)])
 
     assert read(reader(), wav(body.tobytes(), kind=(3, 32))).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("form", "subtype"), [("WAV", "PCM_24"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("MP3", "MPEG_LAYER_III")]
+)
+def test_a_file_that_stays_on_the_disk_is_read_alike(tmp_path, form: str, subtype: str):
+    data = encode(tone(70_000), form, subtype)
+    (tmp_path / "tone").write_bytes(data)
+    centre = AudioReader("audio", sample_rate=RATE, seconds=1.0, window="centre")
+
+    assert torch.equal(read(centre, LargeFile(tmp_path / "tone")), read(centre, data))
+
+
+def test_three_hours_are_not_held(tmp_path):
+    """10,800 s of 16 bits at 16 kHz are 346 MB; of their window, and while the file is hashed, a few are held."""
+    size = 2 * 16_000 * 10_800
+    with (tmp_path / "long").open("wb") as file:
+        file.write(wav(b"", rate=16_000, size=size))
+        file.truncate(file.tell() + size)  # zeros that take no room on the disk
+    tracemalloc.start()
+    try:
+        content = safe_read(tmp_path, "long", max_bytes=2**30)
+        key_of(content)
+        samples = read(AudioReader("audio", sample_rate=16_000, seconds=2.0, window="centre"), content)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert (len(content), len(samples)) == (44 + size, 32_000)
+    assert peak < 10e6
 
 
 def test_silence_is_a_sound():
