@@ -78,7 +78,7 @@ LAYERS = (
     {"breakdown", "components", "compose", "drawing", "evaluation", "model", "state", "survey", "task_tree"},
     {"exhibits"},
     {"build", "checkpoint", "objective", "page", "run", "sweeper", "validate"},
-    {"check", "datapage", "jobs", "reproduction", "strategies", "telling"},
+    {"blending", "check", "datapage", "jobs", "reproduction", "strategies", "telling"},
     {"loop"},
     {"comparison", "features", "imbalance", "rehearsal", "soup"},
     {"finish"},
