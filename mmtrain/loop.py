@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from mmtrain import checkpoint
+from mmtrain.blending import reweigh
 from mmtrain.contracts import Batch, Draw, Outputs, Results
 from mmtrain.data.fitting import refuse_many
 from mmtrain.data.loader import batches
@@ -66,7 +67,8 @@ def fit(run: Run) -> None:
 
 def objective_of(run: Run) -> nn.Module:
     """What steps are taken with: the model with its losses, its gradients exchanged between the processes."""
-    return run.peers.wrap(Objective(run.model, run.task, run.compute, run.settings.technique), run.compute.device)
+    objective = Objective(run.model, run.task, run.compute, run.settings.technique, run.state.blending)
+    return run.peers.wrap(objective, run.compute.device)
 
 
 def steps_of_epoch(run: Run) -> Generator[list[Batch], None, None]:
@@ -132,14 +134,14 @@ def train_step(run: Run, objective: nn.Module, micros: list[Batch]) -> None:
 
 def rest(run: Run) -> None:
     """Between two steps: evaluates and saves where either is due, and stops where a signal has asked for it."""
-    settings, progress = run.settings.trainer, run.state.progress
+    progress, every = run.state.progress, run.settings.trainer.save_every_steps
     due = _evaluation_due(run)
     if due and progress.evaluated != progress.step:
         try:
             validate(run)
         except Abandoned:
             due = False  # made again after the resume
-    every = settings.save_every_steps
+    reweigh(run)
     stopping = any(run.peers.sum([run.stop.number]))
     if due or stopping or progress.step == 0 or (every and progress.step % every == 0):
         save(run)

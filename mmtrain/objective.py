@@ -16,6 +16,7 @@ from mmtrain.protocols import Task
 from mmtrain.seeding import seed_step
 from mmtrain.settings import TechniqueSettings
 from mmtrain.techniques.alignment import contrast
+from mmtrain.techniques.gradient_blending import Blending
 from mmtrain.techniques.mmpareto import combine
 from mmtrain.techniques.ogm_ge import coefficients, modulate
 from mmtrain.techniques.unimodal import Tally, tally
@@ -33,12 +34,26 @@ class Objective(nn.Module):
     """The loss of the task, and the losses that techniques add to it: Batch -> Terms.
 
     Wrapped for several processes in the model's place, so that all of these gradients are exchanged.
+
+    Args:
+        model: What answers.
+        task: Gives the losses of the answers.
+        compute: Device and precision.
+        settings: Which techniques are on.
+        blending: The weights of the joint head and of the others, in place of 1 and `unimodal_weight`.
     """
 
-    def __init__(self, model: MultimodalModel, task: Task, compute: Compute, settings: TechniqueSettings) -> None:
+    def __init__(
+        self,
+        model: MultimodalModel,
+        task: Task,
+        compute: Compute,
+        settings: TechniqueSettings,
+        blending: Blending | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
-        self.task, self.compute, self.settings = task, compute, settings
+        self.task, self.compute, self.settings, self.blending = task, compute, settings, blending
 
     def forward(self, batch: Batch, *, alone: bool = False) -> Terms:
         """Returns the weighted sum of all losses of the batch; `alone`: without that of the joint head."""
@@ -55,7 +70,11 @@ class Objective(nn.Module):
             loss = mixed_loss(self.task, outputs, batch)
         if answers.unimodal:
             heads = tally(self.task, answers.unimodal, batch)
-            loss = loss + self.settings.unimodal_weight * heads.loss.sum()
+            if self.blending is None:
+                loss = loss + self.settings.unimodal_weight * heads.loss.sum()
+            else:
+                joint, *own = self.blending.weights
+                loss = joint * loss + torch.stack([w * one for w, one in zip(own, heads.loss, strict=True)]).sum()
         if self.settings.alignment:
             presence = {name: signal.mask.any(dim=1) for name, signal in batch.signals.items()}
             tau, vectors = self.settings.alignment_temperature, answers.fused.by_modality

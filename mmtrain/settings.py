@@ -52,6 +52,7 @@ class TechniqueSettings:
     unimodal_steps: Annotated[int, Range(0)] = 0
     ogm_ge: Annotated[float, Range(0)] = 0.0
     mmpareto: Annotated[float, Range(0)] = 0.0
+    gradient_blending: Annotated[int, Range(0)] = 0
     alignment: Annotated[float, Range(0)] = 0.0
     alignment_temperature: Annotated[float, Range(0, above=True)] = 0.07
     mixing: Literal["none", "mixup", "cutmix"] = "none"

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mmtrain.errors import CheckpointError
 from mmtrain.optim import MovingAverage
 from mmtrain.protocols import Calibrated
+from mmtrain.techniques.gradient_blending import Blending
 
 Plain = Mapping[str, object]
 """Values that JSON holds exactly: numbers, strings, None, and lists and mappings of them."""
@@ -77,6 +78,7 @@ class TrainState:
     scaler: torch.amp.GradScaler | None = None
     progress: Progress = field(default_factory=Progress)
     calibrated: Calibrated | None = None  # the task, where validation decides some of its values
+    blending: Blending | None = None  # where gradient blending weighs the losses
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """The tensors by file: `model`, `optim` (keyed by parameter name) and, where there is one, `ema`."""
@@ -98,6 +100,7 @@ class TrainState:
             "progress": asdict(self.progress),
             "average_updates": None if self.average is None else self.average.updates,
             "scaler": None if self.scaler is None else self.scaler.state_dict(),
+            "blending": None if self.blending is None else asdict(self.blending),
             "calibration": None if self.calibrated is None else self.calibrated.calibration(),
         }
 
@@ -118,6 +121,8 @@ class TrainState:
         if self.scaler is not None and isinstance(scaler, dict):
             self.scaler.load_state_dict(scaler)
         restore_calibration(self.calibrated, values)
+        if self.blending is not None:
+            _restore_blending(self.blending, values)
         progress = values.get("progress")
         known = {f.name for f in fields(Progress)}
         if not isinstance(progress, dict) or set(progress) != known:
@@ -179,6 +184,16 @@ def restore_calibration(task: object, values: Plain) -> None:
         task.restore(found)
     except ValueError as error:
         raise CheckpointError(f"state.json: `calibration` does not fit the task: {error}.") from None
+
+
+def _restore_blending(blending: Blending, values: Plain) -> None:
+    found = values.get("blending")
+    try:
+        if not isinstance(found, dict):
+            raise ValueError("it is missing")
+        blending.restore(found)
+    except ValueError as error:
+        raise CheckpointError(f"state.json: `blending` does not fit the run: {error}.") from None
 
 
 def _numbers(value: object) -> bool:

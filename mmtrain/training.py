@@ -26,7 +26,7 @@ from mmtrain.finish import finish
 from mmtrain.hub import settled
 from mmtrain.interrupt import StopFlag, watched
 from mmtrain.loop import finished, fit
-from mmtrain.model import parameter_counts
+from mmtrain.model import MultimodalModel, parameter_counts
 from mmtrain.optim import MovingAverage, equal, exponential
 from mmtrain.peers import Peers, joined, local_processes
 from mmtrain.protocols import Calibrated, DataSource
@@ -37,6 +37,7 @@ from mmtrain.runfolder import environment, opened, write_config, write_json, wri
 from mmtrain.seeding import key
 from mmtrain.settings import RunSettings, TrainerSettings
 from mmtrain.state import TrainState
+from mmtrain.techniques.gradient_blending import Blending
 
 
 def start(
@@ -140,6 +141,7 @@ def prepare(parts: Parts, folder: Path, compute: Compute, peers: Peers, stop: St
         _average(parts.model, trainer, total),
         torch.amp.GradScaler(compute.device.type) if compute.precision == "fp16" else None,
         calibrated=parts.task if isinstance(parts.task, Calibrated) else None,
+        blending=_blending(parts.model, settings),
     )
     facts = {**environment(compute, peers), "data": source.fingerprint(), "total_steps": total, "config": parts.config}
     saved_step = -1
@@ -220,6 +222,12 @@ def _train(run: Run, tested: Tested | None, *, resumed: bool) -> None:
         run.meter.close()
         if run.recorder is not None:
             run.recorder.close()
+
+
+def _blending(model: MultimodalModel, settings: RunSettings) -> Blending | None:
+    """The weights of the heads, where gradient blending decides them."""
+    on = settings.technique.gradient_blending
+    return Blending.start(len(model.unimodal), settings.technique.unimodal_weight) if on else None
 
 
 def _average(model: nn.Module, trainer: TrainerSettings, total: int) -> MovingAverage | None:

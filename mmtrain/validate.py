@@ -158,6 +158,11 @@ def _together(config: Mapping[str, object], faulty: set[str]) -> Iterator[Fault]
     if trainer["ema_decay"] is not None and trainer["swa_from"] is not None:
         yield Fault("trainer.swa_from", "is another average than `trainer.ema_decay`; set one of the two to null.")
     for key in ("unimodal_steps", "ogm_ge", "mmpareto"):
+        if technique[key] and technique["gradient_blending"]:
+            yield Fault(
+                "technique.gradient_blending", f"weighs the losses that technique.{key} balances; set one to 0."
+            )
+    for key in ("unimodal_steps", "ogm_ge", "mmpareto", "gradient_blending"):
         if technique[key] and not technique["unimodal_weight"]:
             yield Fault(f"technique.{key}", "needs the unimodal heads; set technique.unimodal_weight=1.")
     if compose.unjoined(settings) and len(modalities or ()) > 1:

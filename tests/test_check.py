@@ -176,6 +176,11 @@ def test_a_value_that_a_file_leaves_to_the_user_must_be_set():
         (["trainer.accumulate=64"], "trainer.accumulate"),
         (["schedule=constant", "schedule.warmup_steps=11", "trainer.max_steps=10"], "schedule.warmup_steps"),
         (["technique.ogm_ge=0.3"], "technique.ogm_ge"),
+        (["technique.gradient_blending=9"], "technique.gradient_blending"),
+        (
+            ["technique.unimodal_weight=1", "technique.gradient_blending=9", "technique.mmpareto=1"],
+            "technique.gradient_blending",
+        ),
     ],
 )
 def test_values_that_do_not_go_together_are_refused(typed, key):

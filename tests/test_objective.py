@@ -63,6 +63,24 @@ def test_first_steps_train_the_modalities_alone(tmp_path: Path) -> None:
         assert (row["loss"] == pytest.approx(heads)) == alone
 
 
+def test_blended_weights_survive_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured at steps 0, 3 and 6, killed after 5: the same bits at the end, and the loss is the weighted sum."""
+    options = ("technique.unimodal_weight=0.5", "technique.gradient_blending=3")
+    whole = tiny.train(tmp_path / "whole", *options)
+    with monkeypatch.context() as patch:
+        kill_after(patch, 5)
+        with pytest.raises(Killed):
+            tiny.train(tmp_path / "killed", *options)
+    tiny.assert_same_end(resumed(only_run(tmp_path / "killed")), whole, 8)
+    rows = [row for row in tiny.rows(whole) if row["kind"] == "blending"]
+    weights = [[row[key] for key in ("weight", "weight_text", "weight_image", "weight_audio")] for row in rows]
+
+    assert [row["step"] for row in rows] == [0, 3, 6]
+    assert weights[0] == pytest.approx([0.4, 0.2, 0.2, 0.2])
+    assert weights[1] != pytest.approx(weights[0])
+    assert all(sum(one) == pytest.approx(1) and min(one) >= 0.1 / 4 for one in weights)
+
+
 def test_modalities_are_watched(whole: Path) -> None:
     """Each logged step has loss, likelihood and gradient norm of each; at the end each head is scored, and all."""
     rows = tiny.rows(whole)

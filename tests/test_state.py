@@ -14,6 +14,7 @@ from mmtrain.contracts import Results
 from mmtrain.errors import CheckpointError
 from mmtrain.optim import MovingAverage, adamw, exponential, parameter_groups
 from mmtrain.state import Progress, TrainState
+from mmtrain.techniques.gradient_blending import Blending
 
 
 class Tuned:
@@ -44,9 +45,11 @@ def trained(steps: int) -> TrainState:
         MovingAverage(model, exponential(0.9)),
         torch.amp.GradScaler("cpu", init_scale=64.0),
         calibrated=Tuned(),
+        blending=Blending.start(2, 0.5),
     )
     assert state.scaler is not None
     assert state.calibrated is not None
+    assert state.blending is not None
     for step in range(steps):
         data = torch.randn(5, 3, generator=torch.Generator().manual_seed(step))
         torch.autograd.backward(state.scaler.scale(model(data).square().sum()))
@@ -56,6 +59,7 @@ def trained(steps: int) -> TrainState:
         state.average.update(model)
         state.progress.step += 1
         state.calibrated.calibrate(Results(["a", "b"], torch.zeros(2), {}, 0.0))
+        state.blending.measured(step, [3.0 - step, 3.0, 3.0], [3.0 - step / 2, 3.0 - step, 4.0])
     return state
 
 
@@ -88,6 +92,7 @@ def test_every_field_of_the_state_is_saved() -> None:
         "scaler": values["scaler"],
         "progress": values["progress"],
         "calibrated": values["calibration"],
+        "blending": values["blending"],
     }
 
     assert {field.name for field in fields(TrainState)} == set(carried)
@@ -115,6 +120,24 @@ def test_what_no_validation_can_have_decided_is_refused(calibration: object, mes
 
     with pytest.raises(CheckpointError, match=message):
         other.load(saved.tensors(), saved.values() | {"calibration": calibration})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"weights": [0.5, 0.5]}, "one for each of 3 heads"),
+        ({"val": [float("nan")] * 3}, "finite numbers"),
+        ({"train": []}, "measured together"),
+    ],
+)
+def test_weights_of_losses_that_no_run_can_have_are_refused(change: dict[str, object], message: str) -> None:
+    """Two heads of three, a loss that is not finite, validation losses without those of training."""
+    saved, other = trained(2), trained(0)
+    blending = saved.values()["blending"]
+    assert isinstance(blending, dict)
+
+    with pytest.raises(CheckpointError, match=message):
+        other.load(saved.tensors(), saved.values() | {"blending": blending | change})
 
 
 def test_a_missing_tensor_is_named() -> None:

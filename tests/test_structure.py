@@ -79,7 +79,7 @@ LAYERS = (
     {"breakdown", "checkpoint", "components", "compose", "drawing", "evaluation", "model", "survey", "task_tree"},
     {"exhibits", "transfer"},
     {"build", "objective", "page", "run", "sweeper", "validate"},
-    {"check", "datapage", "jobs", "reproduction", "strategies", "telling"},
+    {"blending", "check", "datapage", "jobs", "reproduction", "strategies", "telling"},
     {"loop"},
     {"comparison", "features", "imbalance", "rehearsal", "soup"},
     {"finish"},

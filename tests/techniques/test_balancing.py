@@ -11,6 +11,7 @@ from mmtrain.contracts import Batch, DataSpec, Signal
 from mmtrain.target import Target, TargetSpec
 from mmtrain.tasks.classification import Classification
 from mmtrain.techniques.alignment import contrast
+from mmtrain.techniques.gradient_blending import Blending, blend
 from mmtrain.techniques.mmpareto import combine
 from mmtrain.techniques.ogm_ge import coefficients, modulate
 from mmtrain.techniques.unimodal import tally
@@ -53,6 +54,35 @@ def test_mmpareto_finds_the_direction_that_serves_both():
 
     torch.testing.assert_close(h, torch.tensor([0.4, 0.8]) / 0.8**0.5)
     torch.testing.assert_close(h @ g, h @ u)
+
+
+def test_blending_weighs_gain_by_the_square_of_overfitting():
+    """G = 2, 1, 1 and O = 2, 1, -.5: G / O² = .5, 1, 4 of 5.5; nine tenths so, one tenth shared by three."""
+    expected = [0.9 * one / 5.5 + 0.1 / 3 for one in (0.5, 1, 4)]
+
+    assert blend([2, 1, 1], [2, 1, -0.5]) == pytest.approx(expected)
+
+
+def test_blending_keeps_every_head_alive():
+    """One that got worse has its part of the tenth; a gap of 0 counts as a tenth of the largest; no gain, no answer."""
+    assert blend([1, -1], [1, 1]) == pytest.approx([0.95, 0.05])
+    assert blend([1, 1], [0, 1]) == pytest.approx([0.9 * 100 / 101 + 0.05, 0.9 / 101 + 0.05])
+    assert blend([3, 1], [0, 0]) == pytest.approx([0.9 * 0.75 + 0.05, 0.9 * 0.25 + 0.05])
+    assert blend([0, -1], [1, 1]) == []
+
+
+def test_blending_compares_one_measurement_with_the_one_before():
+    """Head and joint fall from 3 to 2 on validation; the joint gap grows from 0 to 1, the other's from 0 to .5."""
+    blending = Blending.start(1, 0.5)
+    assert blending.weights == pytest.approx([2 / 3, 1 / 3])
+    blending.measured(0, [3.0, 3.0], [3.0, 3.0])
+    assert blending.weights == pytest.approx([2 / 3, 1 / 3])  # nothing to compare with
+    blending.measured(10, [1.0, 1.5], [2.0, 2.0])
+    assert blending.weights == pytest.approx([0.9 * 0.2 + 0.05, 0.9 * 0.8 + 0.05])
+    weights = blending.weights
+    blending.measured(20, [1.0, math.inf], [1.0, 1.0])
+
+    assert (blending.weights, blending.val, blending.step) == (weights, [2.0, 2.0], 20)
 
 
 def test_alignment_is_the_cross_entropy_of_finding_the_partner():
