@@ -114,6 +114,15 @@ class VideoReader:
         except BROKEN as error:  # of Pillow, for a GIF
             raise ValueError(f"damaged video: {error}") from None
 
+    def pace(self, cell: Cell) -> float | None:
+        """Frames a second of what `decode` gives: those of the video at its own speed; None of several pictures."""
+        if isinstance(cell, tuple):
+            return None
+        if self.fps is not None:
+            return self.fps
+        seconds = open_clip(content(cell, max_bytes=self.max_bytes), self._limits).seconds
+        return self.num_frames / seconds if seconds else None
+
     def recipe(self) -> str:
         """What the decoding of pictures depends on, the frames taken, the limits, and the version of PyAV."""
         taken = f"{self.num_frames} frames" + (f" at {self.fps} a second" if self.fps is not None else "")

@@ -73,6 +73,13 @@ def test_a_rate_takes_frames_from_the_start_as_long_as_there_are_some():
     assert greys(reader(fps=20.0).decode(MP4)) == [0, 0, 1, 1]
 
 
+def test_the_pace_is_that_of_the_frames_taken():
+    """Twelve frames of .1 s: four of them are 1.2 / 4 = .3 s apart; at 2 a second, .5 s; pictures do not tell."""
+    assert VideoReader("video", num_frames=4).pace(gif()) == pytest.approx(1 / 0.3)
+    assert VideoReader("video", num_frames=4, fps=2).pace(gif()) == 2
+    assert VideoReader("video").pace((b"", b"")) is None
+
+
 def test_several_pictures_are_a_sequence():
     """Each is read as a picture is; a blank one is left out, and of too many some are taken evenly."""
     one = ImageReader("image", size=8)
