@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from mmtrain.contracts import Cell, Results
+from mmtrain.contracts import Cell, Results, Rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +47,27 @@ class Curved(Protocol):
 
     def curves(self, results: Results) -> Mapping[str, Sequence[tuple[float, float]]]:
         """The points of each curve by a title that names both axes, y first."""
+
+
+@runtime_checkable
+class Clipping(Protocol):
+    """What a Reader may offer besides: outside of training, a sample is several clips of equal length in a row.
+
+    It is then `Varying` too: training takes one of them.
+
+    Attributes:
+        clips: How many; 1: a sample is what it is.
+    """
+
+    clips: int
+
+
+@runtime_checkable
+class Pooling(Protocol):
+    """What a Task may offer besides: one answer from what it says of several clips of a row."""
+
+    def pooled(self, clips: Sequence[Rows]) -> Rows:
+        """What `collect` gave of each clip, N rows each -> N rows of the same form."""
 
 
 @runtime_checkable
