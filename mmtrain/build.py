@@ -22,7 +22,9 @@ from mmtrain.data.fitting import AugmentFactory, ReaderFactory
 from mmtrain.data.mixing import with_partners
 from mmtrain.data.room import notes_on_room
 from mmtrain.errors import ConfigError
+from mmtrain.evaluation import clip_counts
 from mmtrain.model import MultimodalModel, batch_norms
+from mmtrain.offers import Pooling
 from mmtrain.optim import Schedule, parameter_groups
 from mmtrain.paths import cache_dir
 from mmtrain.protocols import DataSource, Encoder, Fusion, LogitFusion, Logits, Plan, Task
@@ -81,6 +83,7 @@ def build(config: Config, spec: DataSpec | None = None, source: DataSource | Non
             "one, or one of `modalities`."
         )
     task = build_task(config, data.spec)
+    _refuse_clips(data, task)
     data = anchored(data, task)
     model = build_model(config, settings, data.spec, task)
     if settings.trainer.batch_size // settings.trainer.accumulate == 1 and batch_norms(model):
@@ -220,6 +223,20 @@ def _unimodal_heads(names: tuple[str, ...], settings: RunSettings, task: Task) -
             f"`technique.unimodal_weight`: the outputs of {type(task).__name__} are no logits; set it to 0."
         )
     return {name: task.make_head(settings.width) for name in names}
+
+
+def _refuse_clips(data: Data, task: Task) -> None:
+    """Refuses several clips a row of a task that cannot make one answer of theirs."""
+    try:
+        counts = clip_counts(data)
+    except ValueError as error:
+        raise ConfigError(f"{error}.") from None
+    for name, count in counts.items():
+        if not isinstance(task, Pooling):
+            raise ConfigError(
+                f"`reader.{name}.clips` (={count}): {type(task).__name__} does not join what it says of several clips; "
+                "set it to 1."
+            )
 
 
 def _refuse_strangers(config: Config, settings: RunSettings, source: DataSource) -> None:

@@ -249,6 +249,7 @@ class Results(NamedTuple):
     targets: dict[str, Target]  # by name, N rows each
     loss: float  # weighted mean over the rows that have a target; nan where none has
     skipped: Sequence[tuple[str, str]] = ()  # id and reason of each row that could not be read
+    clips: Sequence[Rows] = ()  # where a row was read as several clips: what `collect` gave of each, N rows each
 
     @property
     def tensor(self) -> Tensor:

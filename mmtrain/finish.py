@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmtrain import checkpoint, imbalance, page, patterns
-from mmtrain.evaluation import prediction_columns
+from mmtrain.evaluation import prediction_columns, scores
 from mmtrain.loop import score
 from mmtrain.record import write_table
 from mmtrain.report import ceiling_lines, say
@@ -25,7 +25,7 @@ def finish(run: Run, tested: Tested | None) -> None:
     restore_calibration(run.task, saved.values)
     split = "test" if "test" in run.data.source.splits else "val"
     results = score(run, split)
-    metrics = run.task.metrics(results)
+    metrics = scores(run.task, results)
     if run.recorder is None:
         imbalance.tell(run, split, metrics[run.task.metric])
         return

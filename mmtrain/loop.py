@@ -22,7 +22,7 @@ from mmtrain.data.fitting import refuse_many
 from mmtrain.data.loader import batches
 from mmtrain.data.plan import Batches, share
 from mmtrain.errors import Stopped
-from mmtrain.evaluation import Abandoned, evaluate
+from mmtrain.evaluation import Abandoned, evaluate, scores
 from mmtrain.mixture import mixed_weight
 from mmtrain.nonfinite import non_finite
 from mmtrain.objective import Balance, Objective, Terms
@@ -156,7 +156,7 @@ def validate(run: Run) -> None:
     results = score(run, "val", poll=True)
     if isinstance(run.task, Calibrated):
         run.task.calibrate(results)
-    metrics = run.task.metrics(results)
+    metrics = scores(run.task, results)
     value = metrics[run.task.metric]
     progress.note(
         value,

@@ -1,11 +1,14 @@
-"""What a Task may offer besides, for one verb or one part of the report; see `mmtrain.protocols` for what it must."""
+"""What a Task, a Reader or an Augment may offer besides, for one verb or one part of the report.
+
+What each must offer is in `mmtrain.protocols`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from mmtrain.contracts import Results
+from mmtrain.contracts import Cell, Results, Rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +47,35 @@ class Curved(Protocol):
 
     def curves(self, results: Results) -> Mapping[str, Sequence[tuple[float, float]]]:
         """The points of each curve by a title that names both axes, y first."""
+
+
+@runtime_checkable
+class Clipping(Protocol):
+    """What a Reader may offer besides: outside of training, a sample is several clips of equal length in a row.
+
+    It is then `Varying` too: training takes one of them.
+
+    Attributes:
+        clips: How many; 1: a sample is what it is.
+    """
+
+    clips: int
+
+
+@runtime_checkable
+class Pooling(Protocol):
+    """What a Task may offer besides: one answer from what it says of several clips of a row."""
+
+    def pooled(self, clips: Sequence[Rows]) -> Rows:
+        """What `collect` gave of each clip, N rows each -> N rows of the same form."""
+
+
+@runtime_checkable
+class Paced(Protocol):
+    """What a Reader may offer besides: how fast the frames that it takes follow one another."""
+
+    def pace(self, cell: Cell) -> float | None:
+        """Frames a second of what `decode` gives; None where the cell does not tell."""
 
 
 @runtime_checkable

@@ -19,7 +19,7 @@ from mmtrain.data.tables.manifest import GivenRow
 from mmtrain.data.tables.table import TableSource
 from mmtrain.device import choose
 from mmtrain.errors import ConfigError
-from mmtrain.evaluation import evaluate, prediction_columns
+from mmtrain.evaluation import evaluate, prediction_columns, scores
 from mmtrain.model import MultimodalModel
 from mmtrain.protocols import DataSource
 from mmtrain.record import read_rows
@@ -110,7 +110,7 @@ class TrainedRun:
 
     def evaluate(self, split: str = "test") -> dict[str, float]:
         """Scores a split of the run's own data."""
-        return self.task.metrics(self.results(self.source(), split)[0])
+        return scores(self.task, self.results(self.source(), split)[0])
 
     def results(self, source: DataSource, split: str) -> tuple[Results, dict[str, Sequence[object]]]:
         """The outputs for the rows of a split, and the columns of a predictions file."""

@@ -1,22 +1,24 @@
-"""Boxes for others: COCO's JSON in pixels, a picture with what is sure drawn, a GIF of a video."""
+"""Boxes for others: COCO's JSON in pixels, a picture with what is sure drawn, an MP4 of a video."""
 
 from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from mmtrain import compose, training
+from mmtrain import compose, drawing, training
 from mmtrain.commands import predict
 from mmtrain.data.builtin.motion import motion
 from mmtrain.data.builtin.shapes import shapes
-from mmtrain.drawing import _draw
-from mmtrain.errors import ConfigError
+from mmtrain.drawing import _drawn
+from mmtrain.errors import ConfigError, DataError
 from mmtrain.record import read_rows
 from mmtrain.trained import TrainedRun
 from tests import tiny
@@ -93,9 +95,23 @@ def test_predict_writes_what_it_said_of_the_test_rows(run: tuple[str, Path], tmp
     assert len(content["annotations"]) == sum(counts) > 0
     assert len(content["images"]) == (4 if kind == "image" else 32)
     (drawn,) = (path for path in (tmp_path / "said_boxes").iterdir() if path.suffix != ".json")
-    with Image.open(drawn) as image:
-        assert (drawn.stem, image.size) == ("0000_r0", (320, 320) if kind == "image" else (336, 336))
-        assert getattr(image, "n_frames", 1) == (1 if kind == "image" else 8)
+    assert drawn.name == ("0000_r0.png" if kind == "image" else "0000_r0.mp4")
+    if kind == "image":
+        with Image.open(drawn) as image:
+            assert image.size == (320, 320)
+    else:
+        frames, rate = read_back(drawn)
+        assert [frame.shape for frame in frames] == [(336, 336, 3)] * 8
+        assert rate == 10, "those of the GIF last .1 s"
+
+
+def read_back(path: Path) -> tuple[list[np.ndarray], float]:
+    """The frames [H,W,3] of a video, and how many a second."""
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        rate = container.streams.video[0].average_rate
+    assert rate is not None
+    return frames, float(rate)
 
 
 def test_a_row_that_lacks_the_picture_has_no_boxes(run: tuple[str, Path]) -> None:
@@ -110,11 +126,38 @@ def test_a_number_of_pictures_is_one(run: tuple[str, Path]) -> None:
         predict.run([str(run[1]), "input=new.csv", "pictures=all"])
 
 
-def test_sure_boxes_are_drawn_in_the_colour_of_their_class(tmp_path: Path) -> None:
+def test_videos_are_not_drawn_without_pyav(run: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said before the model is asked; `pictures=0` and pictures go on, to the table that is not there."""
+    kind, folder = run
+    monkeypatch.setitem(sys.modules, "av", None)
+    refused, message = (
+        (ConfigError, r"pip install 'mmtrain\[video\]'.* pictures=0") if kind == "video" else (DataError, r"none\.csv")
+    )
+    with pytest.raises(refused, match=message):
+        predict.run([str(folder), "input=none.csv"])
+    with pytest.raises(DataError, match=r"none\.csv"):
+        predict.run([str(folder), "input=none.csv", "pictures=0"])
+
+
+def test_sure_boxes_are_drawn_in_the_colour_of_their_class() -> None:
     boxes = torch.tensor([[0.0, 0.25, 0.25, 0.75, 0.75, 0.9, 0], [1.0, 0, 0, 1, 1, 0.2, 0]])
-    _draw(tmp_path / "a", torch.zeros(1, 40, 40, dtype=torch.uint8), boxes, ("cat", "dog"))
-    picture = np.asarray(Image.open(tmp_path / "a.png"))
+    picture = np.asarray(_drawn(torch.zeros(1, 40, 40, dtype=torch.uint8), boxes, 0, ("cat", "dog")))
 
     assert picture.shape == (320, 320, 3)
     assert picture[240, 160].tolist() == [0xE6, 0x19, 0x4B], "the lower edge of the cat"
     assert picture[0, 160].tolist() == [0, 0, 0], "the dog is not sure enough"
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_a_video_keeps_its_frames_their_order_and_its_speed(
+    codec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three greys, 33x24: an odd side gets a black line, and 29.97 frames a second stay that."""
+    monkeypatch.setattr(drawing, "_CODECS", (codec,))
+    greys = [Image.new("RGB", (33, 24), (grey,) * 3) for grey in (40, 120, 200)]
+    drawing._write_video(tmp_path / "a.mp4", greys, 30_000 / 1001)
+    frames, rate = read_back(tmp_path / "a.mp4")
+
+    assert [frame.shape for frame in frames] == [(24, 34, 3)] * 3
+    assert [round(float(frame[:, :30].mean())) for frame in frames] == pytest.approx([40, 120, 200], abs=3)
+    assert rate == pytest.approx(29.97, abs=0.01)

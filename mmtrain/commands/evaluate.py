@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmtrain.arguments import parse
+from mmtrain.evaluation import scores
 from mmtrain.patterns import by_pattern, lines
 from mmtrain.record import write_table
 from mmtrain.report import say
@@ -30,7 +31,7 @@ def run(arguments: list[str]) -> None:
     source, split = trained.source(), given.get("split", "test")
     results, columns = trained.results(source, split)
     say(f"step {trained.step}, {len(results.ids):,} rows")
-    for name, value in {**trained.task.metrics(results), "loss": results.loss}.items():
+    for name, value in {**scores(trained.task, results), "loss": results.loss}.items():
         say(f"{name} {value:.4g}")
     found = by_pattern(trained.task, results, source, list(trained.spec.signals))
     for line in lines(found, trained.task.metric, split):

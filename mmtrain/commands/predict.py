@@ -7,7 +7,7 @@ from pathlib import Path
 from mmtrain.arguments import parse
 from mmtrain.build import build_data
 from mmtrain.data.tables.table import TableSource
-from mmtrain.drawing import write_boxes
+from mmtrain.drawing import require_video_writer, write_boxes
 from mmtrain.errors import ConfigError
 from mmtrain.offers import Locating
 from mmtrain.record import write_table
@@ -37,6 +37,10 @@ def run(arguments: list[str]) -> None:
         raise ConfigError(f"`pictures={pictures}`: expected a number of rows, at least 0.")
     table = Path(given["input"])
     trained = open_run(given)
+    locating = trained.task if isinstance(trained.task, Locating) else None
+    frames = trained.spec.signals[locating.anchor].length if locating else 1
+    if frames > 1 and int(pictures):
+        require_video_writer()
     source = TableSource.for_prediction(
         str(table),
         kinds=trained.kinds,
@@ -54,8 +58,9 @@ def run(arguments: list[str]) -> None:
     output = Path(given.get("output", trained.folder / "predictions" / f"{table.stem}.csv"))
     write_table(output, columns)
     say(f"{len(columns['id']):,} rows: {output}")
-    if isinstance(trained.task, Locating):
+    if locating:
         folder = output.with_name(f"{output.stem}_boxes")
         data = build_data(trained.config, source, trained.spec)
-        write_boxes(folder, data, trained.task, results, pictures=int(pictures))
-        say(f"coco.json, and pictures with their boxes: {folder}")
+        write_boxes(folder, data, locating, results, pictures=int(pictures))
+        drawn = f"videos of the {frames} frames that the model reads" if frames > 1 else "pictures"
+        say(f"coco.json, and {drawn} with their boxes: {folder}")

@@ -19,7 +19,7 @@ from mmtrain.contracts import Batch, DataSpec, Outputs, Results, Signal, SignalS
 from mmtrain.data.dataset import Data
 from mmtrain.data.fitting import refuse_many
 from mmtrain.errors import ConfigError
-from mmtrain.evaluation import evaluate
+from mmtrain.evaluation import clip_counts, evaluate
 from mmtrain.model import MultimodalModel
 from mmtrain.protocols import DataSource
 from mmtrain.robustness.altered import Absent, AlteredData, Corruption
@@ -53,6 +53,10 @@ class Bench:
         self.metric, self.higher = trained.task.metric, trained.task.higher_is_better
         self._memory = _Memory(trained.model, trained.spec)
         self.data: Data = build_data(trained.config, self.source, trained.spec)
+        if clips := clip_counts(self.data):
+            raise ConfigError(
+                f"`reader.{next(iter(clips))}.clips`: rows of several clips are not judged here; train with 1."
+            )
         self.rows = self._rows(split, most)
         self.clean = self._evaluate(self.data, self._memory, self.rows)
         refuse_many(dict(self.clean.skipped), len(self.rows), split, trained.settings.max_bad_fraction)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import numpy as np
 import torch
@@ -103,6 +104,11 @@ class Classification:
     def collect(self, outputs: Tensor, batch: Batch) -> Rows:
         """The logits, [B,K]."""
         return outputs.float().cpu()
+
+    def pooled(self, clips: Sequence[Rows]) -> Rows:
+        """Logits whose softmax is the mean of the clips' probabilities: [N,K]."""
+        each = torch.stack([cast(Tensor, clip).log_softmax(dim=-1) for clip in clips])
+        return each.logsumexp(dim=0) - math.log(len(clips))
 
     def metrics(self, results: Results) -> dict[str, float]:
         """Accuracy and its binomial standard error, macro F1, expected calibration error, over rows with a target."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import numpy as np
 import torch
@@ -86,6 +86,10 @@ class Regression:
     def collect(self, outputs: Tensor, batch: Batch) -> Rows:
         """The standardised numbers, [B,N]."""
         return outputs.float().cpu()
+
+    def pooled(self, clips: Sequence[Rows]) -> Rows:
+        """The mean of the clips' numbers: [N,N]."""
+        return torch.stack([cast(Tensor, clip) for clip in clips]).mean(dim=0)
 
     def calibrate(self, results: Results) -> None:
         """Takes half the width of the intervals, in standard deviations, from the residuals on these rows."""

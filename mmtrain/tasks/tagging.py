@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import numpy as np
 import torch
@@ -113,6 +113,11 @@ class Tagging:
     def collect(self, outputs: Tensor, batch: Batch) -> Rows:
         """The logits, [B,K]."""
         return outputs.float().cpu()
+
+    def pooled(self, clips: Sequence[Rows]) -> Rows:
+        """Logits whose sigmoid is the mean of the clips' probabilities: [N,K]."""
+        each = torch.stack([cast(Tensor, clip) for clip in clips])
+        return F.logsigmoid(each).logsumexp(dim=0) - F.logsigmoid(-each).logsumexp(dim=0)
 
     def calibrate(self, results: Results) -> None:
         """Takes the thresholds that are best on these rows; a tag that none of them has gets the one of all tags."""

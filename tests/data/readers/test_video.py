@@ -73,6 +73,42 @@ def test_a_rate_takes_frames_from_the_start_as_long_as_there_are_some():
     assert greys(reader(fps=20.0).decode(MP4)) == [0, 0, 1, 1]
 
 
+def test_the_pace_is_that_of_the_frames_taken():
+    """Twelve frames of .1 s: four of them are 1.2 / 4 = .3 s apart; at 2 a second, .5 s; pictures do not tell."""
+    assert VideoReader("video", num_frames=4).pace(gif()) == pytest.approx(1 / 0.3)
+    assert VideoReader("video", num_frames=4, fps=2).pace(gif()) == 2
+    assert VideoReader("video").pace((b"", b"")) is None
+
+
+def test_clips_are_equal_parts_of_the_video():
+    """Of twelve frames three clips of two: the middles of the halves of four frames each."""
+    clips = reader(num_frames=2, clips=3)
+
+    assert greys(clips.decode(MP4)) == [1, 3, 5, 7, 9, 11]
+    assert clips.pace(MP4) == pytest.approx(5)
+
+
+def test_clips_at_a_rate_are_spread_evenly_and_may_overlap():
+    """In 1.2 s, .8 s a clip: they start at 0, .2 and .4 s. One of 2.4 s is longer than the video."""
+    spread = reader(fps=5.0, clips=3)
+    assert greys(spread.decode(MP4)) == [0, 2, 4, 6, 2, 4, 6, 8, 4, 6, 8, 10]
+    assert greys(reader(fps=2.5, num_frames=6, clips=2).decode(MP4)) == [0, 4, 8, 8, 8, 8] * 2
+
+
+def test_training_takes_one_of_the_clips():
+    clips = reader(num_frames=2, clips=3)
+    values = clips.decode(MP4)
+    taken = {tuple(greys(clips.vary(values, key))) for key in range(20)}
+
+    assert taken == {(1, 3), (5, 7), (9, 11)}
+    assert reader().vary(values, 0) is values
+
+
+def test_clips_are_not_cut_out_of_pictures():
+    with pytest.raises(ValueError, match=r"`clips` \(=3\).* several pictures"):
+        reader(clips=3).decode((png(0), png(1)))
+
+
 def test_several_pictures_are_a_sequence():
     """Each is read as a picture is; a blank one is left out, and of too many some are taken evenly."""
     one = ImageReader("image", size=8)
@@ -131,6 +167,7 @@ def test_whatever_changes_the_frames_changes_the_recipe_of_their_cache():
         {},
         {"num_frames": 3},
         {"fps": 2.0},
+        {"clips": 2},
         {"size": 9},
         {"resize": "crop"},
         {"max_frames": 9},
