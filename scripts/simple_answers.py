@@ -4,6 +4,7 @@
 
 For task=tagging: logistic regression, one a tag, on the words of all texts and the colours of all pictures, its
 strength chosen on the validation rows. For task=captioning: the caption of the nearest training picture, by pixels.
+For task=classification: how common each class is among the training rows, so the commonest one.
 Rows and splits are those of the run, scores those of its task. The difference is paired by seed and test row as in
 `mmtrain study`; one run alone gives no interval.
 """
@@ -31,6 +32,7 @@ from mmtrain.rows import taken, taken_targets
 from mmtrain.significance import Scores, blocks, compare, pseudo_values
 from mmtrain.target import Target
 from mmtrain.tasks.captioning import Captioning
+from mmtrain.tasks.classification import Classification
 from mmtrain.tasks.tagging import Tagging
 from mmtrain.trained import TrainedRun
 
@@ -91,8 +93,11 @@ def answers(run: TrainedRun, source: DataSource, results: Results) -> Rows:
         near = nearest(pixels(run, source, list(known["train"])), pixels(run, source, test))
         captions = [found.references[0][0] for found in known["train"].values()]
         return {"text": [captions[one] for one in near], "log_probability": torch.zeros(len(near))}
+    if isinstance(run.task, Classification):
+        counts = torch.tensor(run.spec.target(target).counts, dtype=torch.float32)
+        return counts.log().expand(len(test), -1)  # [N,K]
     if not isinstance(run.task, Tagging):
-        raise SystemExit("simple answers are known to task=tagging and task=captioning")
+        raise SystemExit("simple answers are known to task=tagging, task=captioning and task=classification")
     truth = [torch.cat([one.tensor for one in targets.values()]).numpy() for targets in known.values()]
     return torch.from_numpy(logits(truth, described(run, source, [*map(list, known.values()), test]))).float()
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import mmtrain
 from mmtrain import compose, training
 from mmtrain.record import read_rows
 from tests.test_every_task import TINY
@@ -29,6 +30,28 @@ def test_half_the_pixels_of_a_colour_are_half_of_its_square() -> None:
 
 def test_the_nearest_row_is_found() -> None:
     assert simple_answers.nearest(np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([[0.9, 0.7], [0.1, 0.0]])) == [1, 0]
+
+
+def test_the_commonest_class_of_training_is_a_simple_answer(tmp_path: Path) -> None:
+    """Two of three training rows are `a`, and so is one of two test rows: half of them are answered."""
+    rows = [
+        f"thing,{label},{split}"
+        for split, labels in {"train": "aab", "val": "b", "test": "ab"}.items()
+        for label in labels
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(["text,label,split", *rows]), encoding="utf-8")
+    folder = training.start(
+        compose.compose(
+            [*TINY, f"dataset.path={tmp_path}/t.csv", "trainer.max_steps=1", f"output_dir={tmp_path}/outputs"]
+        )
+    )
+    run = mmtrain.load(folder)
+    results, _ = run.results(run.source(), "test")
+
+    found = results._replace(outputs=simple_answers.answers(run, run.source(), results))
+
+    assert found.tensor.exp().tolist() == [[2.0, 1.0], [2.0, 1.0]]
+    assert simple_answers.score(run, found, range(2)) == 0.5
 
 
 def test_a_run_is_held_against_the_words_of_its_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

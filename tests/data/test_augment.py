@@ -82,6 +82,20 @@ def test_a_sound_is_moved_with_silence_in_the_gap():
     assert seen == {(1, 2, 3, 4), (0, 1, 2, 3), (0, 0, 1, 2), (2, 3, 4, 0), (3, 4, 0, 0)}
 
 
+def test_another_speed_makes_a_sound_shorter_or_longer_and_keeps_its_ends():
+    """8 samples at .5 to 1.5 times the speed are 5 to 16; the spec allows 12. A ramp remains one."""
+    play = AudioAugment(replace(AUDIO, length=12), shift=0, gain=0, noise=0, speed=0.5)
+    ramp = torch.arange(8.0)
+
+    played = [play(ramp, key) for key in range(100)]
+
+    assert {len(sound) for sound in played} == set(range(5, 13))
+    for sound in played:
+        assert sound[0] == 0
+        assert torch.allclose(sound.diff(), sound[1].expand(len(sound) - 1), atol=1e-5)
+    assert all(sound[-1] == 7 for sound in played if len(sound) < 12)
+
+
 def test_gain_is_in_decibels():
     """6.02 dB double the amplitude at most, or halve it."""
     gain = AudioAugment(AUDIO, shift=0, gain=6.0206, noise=0)
