@@ -87,7 +87,9 @@ def accepts(hint: object, value: object) -> bool:
     if origin in (list, tuple, Sequence):
         return isinstance(value, list) and all(accepts(inner[0], item) for item in value)
     if origin in (dict, Mapping):
-        return isinstance(value, dict) and all(accepts(inner[1], item) for item in value.values())
+        if not isinstance(value, dict) or any(isinstance(key, bool) for key in value):  # what YAML makes of `no:`
+            return False
+        return all(accepts(inner[1], item) for item in value.values())
     if hint in (None, type(None)):
         return value is None
     if hint is float:

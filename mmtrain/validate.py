@@ -120,10 +120,20 @@ def _mapping(key: str, mapping: Mapping[str, object], schema: Schema, groups: li
             yield Fault(path, f"found {value!r}, expected a mapping; an option is chosen with {path}=<option>.")
         elif accepted is not None and path not in schema and not accepts(accepted[name].hint, value):
             hint = accepted[name].hint
-            meant = did_you_mean(value, choices(hint)) if isinstance(value, str) else ""
+            meant = did_you_mean(value, choices(hint)) if isinstance(value, str) else _unquoted(value, hint)
             yield Fault(path, f"found {value!r}, expected {described(hint)}.{meant}")
         elif key == "" and name in compose.BY_NAME and not isinstance(value, dict):
             yield Fault(path, f"found {value!r}, expected an entry a kind; choose one with {path}/<kind>=<option>.")
+
+
+def _unquoted(value: object, hint: object) -> str:
+    """What to do where text was meant and YAML has made a truth value of it."""
+    held = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else [value]
+    if "str" not in described(hint) or not any(isinstance(one, bool) for one in held):
+        return ""
+    return (
+        " YAML takes yes, no, on, off, true and false for true or false: write 'yes' in quotes where the text is meant."
+    )
 
 
 def _together(config: Mapping[str, object], faulty: set[str]) -> Iterator[Fault]:

@@ -28,7 +28,7 @@ from hydra._internal.hydra import Hydra
 from hydra.types import RunMode
 from PIL import Image
 
-from mmtrain import checkpoint, compose, loop, paths
+from mmtrain import check, checkpoint, compose, loop, paths
 from mmtrain.cli import main
 from mmtrain.record import read_rows
 from mmtrain.runlock import locked
@@ -193,6 +193,34 @@ def test_all_faults_of_a_command_line_are_told_at_once_and_nothing_is_made(mmtra
     assert [said for said in FAULTS.values() if said not in err] == []
     assert len(err.splitlines()) == len(FAULTS)
     assert sorted(os.listdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        (
+            "dataset: {split_names: {on: test, off: train}}",
+            "`dataset.split_names`: found {True: 'test', False: 'train'}",
+        ),
+        ("task: {rejected: [no, maybe]}", "`task.rejected`: found [False, 'maybe']"),
+    ],
+)
+def test_truth_values_of_yaml_are_not_taken_for_words(line: str, found: str, tmp_path: Path):
+    """A label that is written yes or no stays text only in quotes, and the message says so."""
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/mine.yaml").write_text(
+        f"# @package _global_\ndefaults: [override /dataset: table]\n{line}\n"
+    )
+
+    told = "\n".join(check.faults(["experiment=mine", "dataset.path=t.csv"], tmp_path))
+
+    assert found in told
+    assert "write 'yes' in quotes where the text is meant." in told
+    quoted = line.replace("on:", "'on':").replace("off:", "'off':").replace("[no,", "['no',")
+    (tmp_path / "experiment/quoted.yaml").write_text(
+        f"# @package _global_\ndefaults: [override /dataset: table]\n{quoted}\n"
+    )
+    assert check.faults(["experiment=quoted", "dataset.path=t.csv"], tmp_path) == []
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def infer(name: str, cells: Sequence[str], read: Callable[[str], bytes | None]) 
     if _FOLD.search(name) and 1 < distinct <= 20:
         return found("fold", why="folds by its name")
     if _GROUP.search(name) and 1 < distinct < filled:
-        return found("group", why="people or places by its name")
+        return found("group", why="a group by its name")
     if _ID.search(name) or (distinct == filled > 2 and _counts_up(list(counts))):
         return found("id", why="an id by its name" if _ID.search(name) else "counts the rows")
     if all(map(is_number, counts)):

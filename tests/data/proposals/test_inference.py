@@ -41,7 +41,7 @@ SENTENCES = [f"the cat number {row} sat down" for row in range(12)]
         ("split", ["one", "two"] * 3, "split", "", "one (3), two (3)"),
         ("usage", ["train", "Test", "dev"] * 3, "split", "", "train (3), Test (3), dev (3)"),
         ("fold", ["1", "2"] * 3, "fold", "", "folds by its name"),
-        ("speaker_id", ["7", "8"] * 3, "group", "", "people or places by its name"),
+        ("speaker_id", ["7", "8"] * 3, "group", "", "a group by its name"),
         ("taken", ["2026-01-01", "2026-02-01T10:00", "2026-03-01"], "time", "", "dates"),
         ("same", ["x"] * 5, "other", "", "the same in every row"),
         ("nothing", ["", " "], "other", "", "blank in every row"),
