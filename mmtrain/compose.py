@@ -145,7 +145,7 @@ def without_initial_weights(config: Mapping[str, object], *, but_files: bool = F
 
     # The `weights` of a task are those of its losses.
     clean = {**config, "encoder": cleared(config["encoder"], "weights", "vectors"), "task": cleared(config["task"])}
-    return clean if but_files else {**clean, "tuning": {**cast(Config, config["tuning"]), "init_from": None}}
+    return clean if but_files else {**clean, "tuning": {**cast(Config, config.get("tuning", {})), "init_from": None}}
 
 
 def composed(overrides: Sequence[str], config_dir: Path | None = None) -> DictConfig:
