@@ -12,7 +12,7 @@ from mmtrain.contracts import Cell, Results, Rows
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 @runtime_checkable
@@ -39,6 +39,18 @@ class Locating(Protocol):
 
     def boxes(self, results: Results) -> Sequence[Tensor]:
         """Of each row [n,7]: class, left, top, right, bottom in 0..1, score, frame."""
+
+
+@runtime_checkable
+class Asking(Protocol):
+    """What a Task may offer besides: classes by name, which may be others than those of the training rows."""
+
+    def ask(self, head: nn.Module, names: Sequence[str]) -> None:
+        """Makes these the classes of the task and of its head.
+
+        Raises:
+            ValueError: It cannot look for them.
+        """
 
 
 @runtime_checkable

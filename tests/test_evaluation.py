@@ -15,6 +15,7 @@ from mmtrain.contracts import DataSpec, Results
 from mmtrain.errors import ConfigError
 from mmtrain.evaluation import scores
 from mmtrain.record import read_rows
+from mmtrain.robustness.bench import Bench
 from mmtrain.target import Target, TargetSpec
 from mmtrain.tasks.classification import Classification
 from mmtrain.tasks.regression import Regression
@@ -74,11 +75,15 @@ def test_clips_are_scored_one_by_one_beside_their_rows():
     assert "clip_accuracy" not in scores(task, Results(["1", "2"], clips[0], truth, 0.0))
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return training.start(compose.compose([*TINY, f"output_dir={tmp_path_factory.mktemp('clips')}"]))
+
+
 def test_a_run_of_clips_scores_both_and_predicts_one_row_a_video(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Evaluated anew it scores the same; a video that is missing has an answer of its own."""
-    folder = training.start(compose.compose([*TINY, f"output_dir={tmp_path}"]))
     final = [row for row in read_rows(folder) if row["kind"] == "evaluation"][-1]
     with (folder / "predictions" / "test.csv").open(newline="", encoding="utf-8") as file:
         said = list(csv.DictReader(file))
@@ -96,6 +101,12 @@ def test_a_run_of_clips_scores_both_and_predicts_one_row_a_video(
     assert not torch.equal(each[0], each[1])
     torch.testing.assert_close(results.tensor.softmax(dim=-1), each.mean(dim=0))
     assert run.predict([{"video": ""}])["prediction"][0] in ("up", "down", "left", "right")
+
+
+def test_robustness_refuses_clips(folder: Path) -> None:
+    """It keeps the tokens of a row, of which here there are two sets."""
+    with pytest.raises(ConfigError, match=r"`reader\.video\.clips`: .* train with 1"):
+        Bench(TrainedRun(folder), "test")
 
 
 def test_a_task_that_cannot_join_clips_refuses_them(tmp_path: Path) -> None:

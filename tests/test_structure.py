@@ -56,6 +56,7 @@ LAYERS = (
     {
         "caption_scores",
         "backbones",
+        "class_names",
         "column_vectors",
         "decoder",
         "mixture",
@@ -73,7 +74,7 @@ LAYERS = (
         "tuning",
         "waveforms",
     },
-    {"pretrained_decoder"},
+    {"box_head", "pretrained_decoder"},
     {"corruptions", "data", "encoders", "fusion", "tasks", "techniques"},
     {"state"},
     {"breakdown", "checkpoint", "components", "compose", "drawing", "evaluation", "model", "survey", "task_tree"},

@@ -9,10 +9,10 @@ from mmtrain.build import build_data
 from mmtrain.data.tables.table import TableSource
 from mmtrain.drawing import require_video_writer, write_boxes
 from mmtrain.errors import ConfigError
-from mmtrain.offers import Locating
+from mmtrain.offers import Asking, Locating
 from mmtrain.record import write_table
 from mmtrain.report import say
-from mmtrain.trained import open_run
+from mmtrain.trained import TrainedRun, open_run
 
 OPTIONS = {
     "input": "a table of any form that dataset.path takes; a column of a modality that is left out counts as missing",
@@ -20,6 +20,7 @@ OPTIONS = {
     "encoding": "that of the input, such as gb18030; UTF-8 where it is not given",
     "data_root": "the folder that media paths are relative to; the folder of the table where it is not given",
     "pictures": "of a run that finds boxes: how many rows are drawn with theirs; 20 where it is not given",
+    "classes": "of task.classes_from=names: what to look for in place of the run's classes, such as 'red car,dog'",
     "checkpoint": "best (by validation; the default), last, or the number of a step that was kept",
     "device": "auto, cpu, cuda, cuda:1 or mps; the run's own where it is not given",
     "on_bad_sample": "error or skip (list it) at a cell that cannot be read; the run's own where it is not given",
@@ -37,6 +38,10 @@ def run(arguments: list[str]) -> None:
         raise ConfigError(f"`pictures={pictures}`: expected a number of rows, at least 0.")
     table = Path(given["input"])
     trained = open_run(given)
+    targets = trained.task.targets
+    if "classes" in given:
+        _ask(trained, given["classes"])
+        targets = ()  # what may stand in the table is of the run's own classes
     locating = trained.task if isinstance(trained.task, Locating) else None
     frames = trained.spec.signals[locating.anchor].length if locating else 1
     if frames > 1 and int(pictures):
@@ -46,7 +51,7 @@ def run(arguments: list[str]) -> None:
         kinds=trained.kinds,
         columns=trained.columns,
         data_root=given.get("data_root"),
-        targets=trained.task.targets,
+        targets=targets,
         encoding=given.get("encoding", "utf-8"),
     )
     for note in source.notes:
@@ -63,4 +68,21 @@ def run(arguments: list[str]) -> None:
         data = build_data(trained.config, source, trained.spec)
         write_boxes(folder, data, locating, results, pictures=int(pictures))
         drawn = f"videos of the {frames} frames that the model reads" if frames > 1 else "pictures"
-        say(f"coco.json, and {drawn} with their boxes: {folder}")
+        say(f"coco.json{f', and {drawn} with their boxes' if int(pictures) else ''}: {folder}")
+
+
+def _ask(trained: TrainedRun, classes: str) -> None:
+    """Lets the run look for other classes.
+
+    Raises:
+        ConfigError: They are no list of names, or the run cannot look for them.
+    """
+    names = [name.strip() for name in classes.split(",")]
+    if not all(names) or len(set(names)) < len(names):
+        raise ConfigError(f"`classes={classes}`: expected distinct names, separated by commas.")
+    if not isinstance(trained.task, Asking):
+        raise ConfigError(f"`classes={classes}`: the task of {trained.folder} has no classes to look for by name.")
+    try:
+        trained.task.ask(trained.model.head, names)
+    except ValueError as error:
+        raise ConfigError(f"`classes={classes}`: {error}.") from None

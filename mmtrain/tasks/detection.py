@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
-from typing import Annotated, cast
+from collections.abc import Sequence
+from typing import Annotated, Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmtrain.box_head import BoxHead
 from mmtrain.boxes import assign, corners_of, kept, overlap
-from mmtrain.contracts import Batch, DataSpec, Fused, Outputs, Range, Results, Rows
-from mmtrain.errors import ConfigError
+from mmtrain.contracts import Batch, DataSpec, Outputs, Range, Results, Rows
 from mmtrain.precision import average_precision
 
 _BOX_WEIGHT = 1.0  # of the loss of boxes against those of objects and classes
@@ -41,6 +41,8 @@ class Detection:
         anchor: The modality in which the boxes are; None: the only one of pictures or videos.
         hidden_size: Channels of the head, a multiple of 8.
         num_layers: 3x3 convolutions of the head before its last layer.
+        classes_from: `layer`: the last layer has an output a class. `names`: it is compared with the words of the
+            classes, so that other names of these words can be looked for later; see `mmtrain.class_names`.
         gamma: How fast tokens that are nearly right lose weight.
         threshold: Boxes that are less likely are not given.
         nms: Of two boxes of a class that overlap by more than this share, the less likely one goes.
@@ -63,6 +65,7 @@ class Detection:
         anchor: str | None = None,
         hidden_size: Annotated[int, Range(8)] = 64,
         num_layers: Annotated[int, Range(0, 8)] = 2,
+        classes_from: Literal["layer", "names"] = "layer",
         gamma: Annotated[float, Range(0, 10)] = 1.0,
         threshold: Annotated[float, Range(0, 1)] = 0.05,
         nms: Annotated[float, Range(0, 1)] = 0.5,
@@ -86,14 +89,32 @@ class Detection:
                 f"reader.{self.anchor}.num_frames={facts.frames}"
             )
         self.height, self.width = signal.shape[1:]
+        self.by_name = classes_from == "names"
         self.hidden_size, self.num_layers, self.gamma = hidden_size, num_layers, gamma
         self.threshold, self.nms, self.max_boxes = threshold, nms, max_boxes
 
     def make_head(self, width: int) -> nn.Module:
         """`logits` [B,F*L,K] and `distances` [B,F*L,4] of the tokens of each frame, with `places` [B,F*L,2]."""
-        return DetectionHead(
-            self.anchor, width, len(self.classes), self.frames, hidden_size=self.hidden_size, num_layers=self.num_layers
+        return BoxHead(
+            self.anchor,
+            width,
+            self.classes,
+            self.frames,
+            hidden_size=self.hidden_size,
+            num_layers=self.num_layers,
+            names=self.by_name,
         )
+
+    def ask(self, head: nn.Module, names: Sequence[str]) -> None:
+        """Makes these the classes that the head looks for.
+
+        Raises:
+            ValueError: The classes of this run are no names, or the names are not made of words of its classes.
+        """
+        if not isinstance(head, BoxHead) or head.names is None:
+            raise ValueError("this run knows its classes by number; train with `task.classes_from=names`")
+        head.names.ask(names)
+        self.classes = tuple(names)
 
     def weight(self, batch: Batch) -> float:
         """The true boxes of the rows that count, at least 1 a row."""
@@ -183,60 +204,3 @@ class Detection:
         for number, *numbers, frame in boxes.tolist():
             frames[int(frame)].append([self.classes[int(number)], *(round(value, 4) for value in numbers)])
         return json.dumps(frames if self.frames > 1 else frames[0], ensure_ascii=False)
-
-
-class DetectionHead(nn.Module):
-    """3x3 convolutions over the grid of each frame, then one 1x1 that gives logits and distances."""
-
-    def __init__(
-        self, anchor: str, width: int, num_classes: int, frames: int, *, hidden_size: int, num_layers: int
-    ) -> None:
-        super().__init__()
-        self.anchor, self.frames, self.num_classes = anchor, frames, num_classes
-        self.context = nn.Linear(width, width)
-        nn.init.zeros_(self.context.weight)
-        nn.init.zeros_(self.context.bias)
-        layers: list[nn.Module] = []
-        for number in range(num_layers):
-            inputs = hidden_size if number else width
-            layers += [
-                nn.Conv2d(inputs, hidden_size, 3, padding=1),
-                nn.GroupNorm(hidden_size // 8, hidden_size),
-                nn.ReLU(),
-            ]
-        self.layers = nn.Sequential(*layers)
-        self.last = nn.Conv2d(hidden_size if num_layers else width, num_classes + 4, 1)
-        nn.init.normal_(self.last.weight, std=0.01)
-        # At first there is something with a probability of .01: the many tokens of nothing would drown the others.
-        rare = math.log(0.01 / num_classes)
-        self.last.bias = nn.Parameter(torch.tensor([rare] * num_classes + [0.0] * 4))
-
-    def forward(self, fused: Fused) -> Outputs:
-        """Returns `logits` [B,F*L,K], `distances` [B,F*L,4] in steps of the grid, and `places` [B,F*L,2].
-
-        Raises:
-            ConfigError: The tokens have no place in the picture.
-        """
-        span, positions = fused.spans[self.anchor], fused.sequence.positions
-        values, mask = fused.sequence.values[:, span], fused.sequence.mask[:, span]
-        context = self.context(fused.pooled).unsqueeze(1)  # [B,1,D]
-        values = torch.where(mask.unsqueeze(-1), values + context, 0)  # [B,F*L,D]
-        if not bool(mask.any()):  # no row has the modality, and its encoder was not asked
-            places, columns = values.new_full((self.frames, 2), 0.5), 1
-            values = values[:, :1].expand(-1, self.frames, -1)
-        else:
-            # Of rows that lack the modality they may be 0; all rows share one grid.
-            places = torch.full((1, 2), torch.nan) if positions is None else positions[:, span, 1:].amax(dim=0)
-            if bool(places.isnan().any()) or len(places) < 2 * self.frames:
-                raise ConfigError(
-                    f"`task`: boxes need tokens with a place in the picture, and those of `{self.anchor}` have none; "
-                    "choose encoder/image=pyramid or encoder/video=grids, and a fusion that keeps tokens."
-                )
-            columns = int((places[: len(places) // self.frames, 0] == places[0, 0]).sum())
-        rows = len(places) // self.frames // columns  # h
-        maps = values.reshape(-1, rows, columns, values.shape[-1]).permute(0, 3, 1, 2)  # [B*F,D,h,w]
-        maps = self.last(self.layers(maps)).flatten(2).transpose(1, 2)  # [B*F,L,K+4]
-        said = maps.reshape(len(values), -1, self.num_classes + 4)  # [B,F*L,K+4]
-        logits, edges = said.split([self.num_classes, 4], dim=-1)
-        spread = places.detach().expand(len(values), -1, -1)
-        return {"logits": logits, "distances": F.softplus(edges + 1), "places": spread}
