@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -145,7 +145,8 @@ def without_initial_weights(config: Mapping[str, object], *, but_files: bool = F
 
     # The `weights` of a task are those of its losses.
     clean = {**config, "encoder": cleared(config["encoder"], "weights", "vectors"), "task": cleared(config["task"])}
-    return clean if but_files else {**clean, "tuning": {**cast(Config, config.get("tuning", {})), "init_from": None}}
+    tuning = config.get("tuning")
+    return clean if but_files or not isinstance(tuning, dict) else {**clean, "tuning": {**tuning, "init_from": None}}
 
 
 def composed(overrides: Sequence[str], config_dir: Path | None = None) -> DictConfig:
