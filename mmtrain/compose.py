@@ -144,9 +144,8 @@ def without_initial_weights(config: Mapping[str, object], *, but_files: bool = F
         return made
 
     # The `weights` of a task are those of its losses.
-    clean = {**config, "encoder": cleared(config["encoder"], "weights", "vectors"), "task": cleared(config["task"])}
-    tuning = config.get("tuning")
-    return clean if but_files or not isinstance(tuning, dict) else {**clean, "tuning": {**tuning, "init_from": None}}
+    parts = {"encoder": ("weights", "vectors"), "task": (), "tuning": () if but_files else ("init_from",)}
+    return {**config, **{part: cleared(config[part], *files) for part, files in parts.items() if part in config}}
 
 
 def composed(overrides: Sequence[str], config_dir: Path | None = None) -> DictConfig:
