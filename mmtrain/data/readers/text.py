@@ -71,6 +71,7 @@ class TextReader:
         self.min_count = min_count
         self.lowercase = lowercase
         self._segment = _chinese() if segment == "chinese" else {"words": _words, "characters": _characters}[segment]
+        self._at_once = 1 if segment == "characters" else 256  # texts; no word goes on beyond the end of a line
         self._ids: dict[str, int] = {}
 
     def fit(self, cells: Iterable[Cell]) -> SignalSpec:
@@ -80,8 +81,9 @@ class TextReader:
             ValueError: No text holds a word that is common enough.
         """
         counts: Counter[str] = Counter()
-        for cell in cells:
-            counts.update(self.words(cell))
+        texts = map(text_of, cells)
+        while block := list(islice(texts, self._at_once)):
+            counts.update(self.words("\n".join(block)))
         common = [word for word, count in counts.items() if count >= self.min_count and len(word) <= LONGEST_WORD]
         if not common:
             raise ValueError(f"no word occurs `min_count` (={self.min_count}) times in the training texts")
