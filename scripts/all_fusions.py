@@ -1,7 +1,7 @@
 """The table of all fusions: every strategy on the same encoders and steps, for two tables of real data.
 
     python scripts/all_fusions.py av_dial.csv easy_vqa/metadata.csv             stop it, start it again: it goes on
-    python scripts/all_fusions.py av_dial.csv easy_vqa/metadata.csv --dry-run   cells, time and disk only
+    python scripts/all_fusions.py av_dial.csv easy_vqa/metadata.csv --dry-run   its encoders, then cells, time and disk
 
 `av_dial.csv` is the table of `experiment=av_dial`, which needs picture, sound and sentence together: 16 strategies and
 each modality alone, 5 seeds. Its encoders of picture and sound first learn, each by itself, the digits of the columns
@@ -25,7 +25,6 @@ RECIPE = ("optimizer.lr=1e-3", "schedule.warmup=0.1", "width=64")
 """For all strategies alike."""
 AV_DIAL = (
     "dataset=table",
-    "modalities=[image,audio,text]",
     "reader.image.size=28",
     "reader.image.channels=1",
     "reader.audio.sample_rate=8000",
@@ -41,7 +40,7 @@ def encoder(modality: str, table: Path) -> Path:
     made = sorted(Path("outputs", name).glob("*/report.html"))
     if not made:
         own = [f"dataset.path={table}", f"modalities=[{modality}]", f"dataset.target={modality}_digit", f"name={name}"]
-        _run(*(word for word in AV_DIAL if not word.startswith("modalities")), *DIGITS, *own)
+        _run(*AV_DIAL, *DIGITS, *own)
         made = sorted(Path("outputs", name).glob("*/report.html"))
     return made[-1].parent
 
@@ -84,6 +83,7 @@ def main() -> None:
     studies = {
         "av_dial": (
             *AV_DIAL,
+            "modalities=[image,audio,text]",
             f"dataset.path={given.av_dial}",
             f"tuning.init_from={{image: {image}, audio: {audio}}}",
             "tuning.freeze={image: all, audio: all}",

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 from plain_loop import plain
-from side_by_side import Contestant, machine, markdown, race, ratio, rows_of
+from side_by_side import Contestant, machine, markdown, race, ratio, rows_of, show
 
 from mmtrain import compose, seeding, training
 from mmtrain.build import build
@@ -155,6 +155,7 @@ def main() -> None:
         ways = [Contestant(way, ours(prepared(folder, *FULL, device, *more))) for way, more in formats.items()]
         race(ways, rounds=given.rounds, steps=given.steps)
     table = markdown(
+        ["question", "loop", "ms a step", "samples/s", "speed against the first or plain loop"],
         [
             *rows_of("ResNet18 + LSTM + mel CNN", full, full[1], batch_size=BATCH_SIZE),
             *rows_of("tiny model", tiny, tiny[1], batch_size=BATCH_SIZE),
@@ -169,9 +170,7 @@ def main() -> None:
             *(f"{name}: {value}" for name, value in facts.items()),
         ],
     )
-    print(table)
-    if given.markdown:
-        given.markdown.write_text(table, encoding="utf-8")
+    show(table, given.markdown)
 
 
 if __name__ == "__main__":

@@ -16,11 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from side_by_side import Contestant, machine, race, ratio
+from side_by_side import Contestant, cost_rows, machine, markdown, multiply_adds, race, show
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils.rnn import PackedSequence
-from torch.utils.flop_counter import FlopCounterMode
 
 from mmtrain import compose
 from mmtrain.components import factory_for, node
@@ -64,7 +62,7 @@ def built(kind: str, option: str) -> nn.Module | None:
 
 
 def macs(encoder: nn.Module, signal: Signal) -> float:
-    """Multiply-adds a sample; torch counts two operations for each, and none of LSTMs, which are added here."""
+    """Multiply-adds a sample; torch counts none of LSTMs, which are added here."""
     added = 0
 
     def lstm(module: nn.Module, inputs: tuple[Tensor | PackedSequence, ...], _: object) -> None:
@@ -74,11 +72,10 @@ def macs(encoder: nn.Module, signal: Signal) -> float:
         added += count * sum(weight.numel() for name, weight in module.named_parameters() if name.startswith("weight"))
 
     hooks = [module.register_forward_hook(lstm) for module in encoder.modules() if isinstance(module, nn.LSTM)]
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):  # the fused one is not counted
-        encoder(signal)
+    counted = multiply_adds(encoder, signal)
     for hook in hooks:
         hook.remove()
-    return (counter.get_total_flops() / 2 + added) / len(signal.values)
+    return (counted + added) / len(signal.values)
 
 
 def steps(encoder: nn.Module, signal: Signal) -> Iterator[float]:
@@ -101,15 +98,7 @@ def rows_of(kind: str, *, batch_size: int, rounds: int, steps_a_round: int) -> l
     racing = {option: Contestant(option, steps(encoder, signal)) for option, encoder in encoders.items()}
     race(list(racing.values()), rounds=rounds, steps=steps_a_round)
     default = next(option for option in racing if chosen(kind, option) == chosen(kind))
-    rows = []
-    for option in sorted(encoders, key=lambda name: racing[name].step):
-        low, middle, high = (1 / value for value in reversed(ratio(racing[option], racing[default])))
-        size = sum(parameter.numel() for parameter in encoders[option].parameters())
-        against = "1" if option == default else f"{middle:.2f} ({low:.2f} to {high:.2f})"
-        rows.append(
-            [kind, f"`{option}`", f"{size:,}", f"{counted[option]:,.0f}", f"{1e3 * racing[option].step:.1f}", against]
-        )
-    return rows
+    return [[kind, *row] for row in cost_rows(encoders, counted, racing, default)]
 
 
 def main() -> None:
@@ -125,19 +114,13 @@ def main() -> None:
     if given.threads:
         torch.set_num_threads(given.threads)
     facts = machine("cpu")
-    rows = [["kind", "encoder", "parameters", "multiply-adds a sample", "ms a step", "times the default"], ["---"] * 6]
+    header = ["kind", "encoder", "parameters", "multiply-adds a sample", "ms a step", "times the default"]
+    rows = []
     for kind in given.kinds:
         rows += rows_of(kind, batch_size=given.batch_size, rounds=given.rounds, steps_a_round=given.steps)
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    lines += [
-        "",
-        f"- batches of {given.batch_size}; {given.rounds} rounds of {given.steps} steps, median (lowest to highest)",
-    ]
-    lines += [f"- {name}: {value}" for name, value in facts.items()]
-    table = "\n".join(lines) + "\n"
-    print(table)
-    if given.markdown:
-        given.markdown.write_text(table, encoding="utf-8")
+    notes = [f"batches of {given.batch_size}; {given.rounds} rounds of {given.steps} steps, median (lowest to highest)"]
+    notes += [f"{name}: {value}" for name, value in facts.items()]
+    show(markdown(header, rows, notes), given.markdown)
 
 
 if __name__ == "__main__":

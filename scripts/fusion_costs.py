@@ -16,10 +16,8 @@ from pathlib import Path
 
 import torch
 import yaml
-from side_by_side import Contestant, machine, race, ratio
+from side_by_side import Contestant, cost_rows, machine, markdown, multiply_adds, race, show
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from mmtrain import compose
 from mmtrain.components import component
@@ -45,13 +43,6 @@ def built(option: str, count: int, width: int) -> nn.Module:
     module = component("fusion", yaml.safe_load(file.read_text("utf-8")), tuple(LENGTHS)[:count], width)
     assert isinstance(module, nn.Module)
     return module
-
-
-def macs(module: nn.Module, tokens: Mapping[str, Tokens]) -> float:
-    """Multiply-adds a sample of the matrix products in a forward pass; torch counts two operations for each."""
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):  # the fused one is not counted
-        pooled = module(tokens).pooled
-    return float(counter.get_total_flops()) / 2 / len(pooled)
 
 
 def steps(module: nn.Module, tokens: Mapping[str, Tokens]) -> Iterator[float]:
@@ -81,32 +72,16 @@ def main() -> None:
         torch.set_num_threads(given.threads)
     tokens = tokens_of(given.modalities, given.batch_size, given.width)
     modules = {o: built(o, given.modalities, given.width) for o in compose.group_options("fusion") if o != "none"}
-    counted = {option: macs(module, tokens) for option, module in modules.items()}
+    macs = {option: multiply_adds(module, tokens) / given.batch_size for option, module in modules.items()}
     facts = machine("cpu")
     racing = {option: Contestant(option, steps(module, tokens)) for option, module in modules.items()}
     race(list(racing.values()), rounds=given.rounds, steps=given.steps)
     header = ["fusion", "parameters", "MACs a sample", "ms a step", "times `concat`"]
-    rows = []
-    for option in sorted(modules, key=lambda name: racing[name].step):
-        low, middle, high = (1 / value for value in reversed(ratio(racing[option], racing["concat"])))
-        rows.append(
-            [
-                f"`{option}`",
-                f"{sum(p.numel() for p in modules[option].parameters()):,}",
-                f"{counted[option]:,.0f}",
-                f"{1e3 * racing[option].step:.2f}",
-                "1" if option == "concat" else f"{middle:.2f} ({low:.2f} to {high:.2f})",
-            ]
-        )
     shape = " + ".join(f"{LENGTHS[name]} {name}" for name in tokens)
-    lines = ["| " + " | ".join(row) + " |" for row in [header, ["---"] * len(header), *rows]]
-    lines += ["", f"- {given.batch_size} samples of {shape} tokens, width {given.width}; {given.rounds} rounds of "]
-    lines[-1] += f"{given.steps} steps, median (lowest to highest)"
-    lines += [f"- {name}: {value}" for name, value in facts.items()]
-    table = "\n".join(lines) + "\n"
-    print(table)
-    if given.markdown:
-        given.markdown.write_text(table, encoding="utf-8")
+    batches = f"{given.batch_size} samples of {shape} tokens, width {given.width}"
+    notes = [f"{batches}; {given.rounds} rounds of {given.steps} steps, median (lowest to highest)"]
+    notes += [f"{name}: {value}" for name, value in facts.items()]
+    show(markdown(header, cost_rows(modules, macs, racing, "concat"), notes), given.markdown)
 
 
 if __name__ == "__main__":

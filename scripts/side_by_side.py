@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 WARMUP_STEPS = 3
 
@@ -78,9 +81,35 @@ def machine(device: str) -> Mapping[str, str]:
     }
 
 
-def markdown(rows: Sequence[Sequence[str]], notes: Sequence[str]) -> str:
+def cost_rows(
+    modules: Mapping[str, nn.Module], macs: Mapping[str, float], racing: Mapping[str, Contestant], reference: str
+) -> list[list[str]]:
+    """Name, parameters, multiply-adds, time of a step and its ratio to the reference's of each, the quickest first."""
+    rows = []
+    for name in sorted(racing, key=lambda one: racing[one].step):
+        low, middle, high = (1 / value for value in reversed(ratio(racing[name], racing[reference])))
+        size = sum(parameter.numel() for parameter in modules[name].parameters())
+        against = "1" if name == reference else f"{middle:.2f} ({low:.2f} to {high:.2f})"
+        rows.append([f"`{name}`", f"{size:,}", f"{macs[name]:,.0f}", f"{1e3 * racing[name].step:.2f}", against])
+    return rows
+
+
+def multiply_adds(module: nn.Module, given: object) -> float:
+    """Those of the matrix products and convolutions in a forward pass; torch counts two operations for each."""
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):  # the fused one is not counted
+        module(given)
+    return float(counter.get_total_flops()) / 2
+
+
+def show(table: str, file: Path | None) -> None:
+    """Prints a table, and writes it into a file where one is named."""
+    print(table)
+    if file:
+        file.write_text(table, encoding="utf-8")
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> str:
     """The table and what belongs to it."""
-    header = ["question", "loop", "ms a step", "samples/s", "speed against the first or plain loop"]
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
     lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in [header, *rows]]
     lines.insert(1, ["-" * width for width in widths])
