@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from mmtrain.data.loader import batches
-from mmtrain.data.plan import Batches, sequential, share
+from mmtrain.evaluation import in_order
 from mmtrain.run import Run
 
 
@@ -34,8 +34,7 @@ def reweigh(run: Run) -> None:
 def _losses(run: Run, rows: Sequence[int]) -> list[float]:
     """The mean loss of the joint head, then of each modality's over the rows that have it."""
     model, task, settings = run.model, run.task, run.settings.trainer
-    whole = sequential(rows, batch_size=4 * settings.batch_size * run.peers.size)
-    plan = Batches(len(whole), lambda number: share(whole[number], parts=run.peers.size, part=run.peers.rank))
+    plan = in_order(rows, batch_size=4 * settings.batch_size, peers=run.peers)
     count = 1 + len(model.unimodal)
     sums, weights = [0.0] * count, [0.0] * count
     was_training = model.training

@@ -59,9 +59,9 @@ def evaluate(
         Abandoned: `poll` has said so.
     """
     peers = peers or Peers()
-    parts_of, count = clip_counts(data), max([1, *clip_counts(data).values()])
-    whole = sequential(rows, batch_size=max(1, batch_size // count) * peers.size)
-    plan = Batches(len(whole), lambda number: share(whole[number], parts=peers.size, part=peers.rank))
+    parts_of = clip_counts(data)
+    count = max([1, *parts_of.values()])
+    plan = in_order(rows, batch_size=max(1, batch_size // count), peers=peers)
     ids: list[str] = []
     outputs: list[list[Rows]] = [[] for _ in range(count)]  # by clip
     targets: dict[str, list[Target]] = {name: [] for name in task.targets}
@@ -97,6 +97,12 @@ def evaluate(
         return merged._replace(clips=())
     assert isinstance(task, Pooling), "refused when the task was built"
     return merged._replace(outputs=task.pooled(merged.clips))
+
+
+def in_order(rows: Sequence[int], *, batch_size: int, peers: Peers) -> Batches:
+    """This process's part of all rows in their order, `batch_size` of them at a time."""
+    whole = sequential(rows, batch_size=batch_size * peers.size)
+    return Batches(len(whole), lambda number: share(whole[number], parts=peers.size, part=peers.rank))
 
 
 def scores(task: Task, results: Results) -> dict[str, float]:
