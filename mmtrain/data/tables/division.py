@@ -48,6 +48,7 @@ class Divider:
     time: str | None = None
     fold_column: str | None = None
     fold: str | None = None
+    val_fold: bool = True
     val_fraction: float = 0.1
     test_fraction: float = 0.1
     seed: int = 0
@@ -61,8 +62,9 @@ class Divider:
         if self.time and (self.fold_column or self.group):
             other = "fold_column" if self.fold_column else "group"
             raise ValueError(f"`time` (={self.time}) and `{other}` (={getattr(self, other)}) are two ways; choose one.")
-        if self.fold is not None and not self.fold_column:
-            raise ValueError(f"`fold` (={self.fold}) needs `fold_column`, the column that says the folds.")
+        for name, default in (("fold", None), ("val_fold", True)):
+            if (value := getattr(self, name)) != default and not self.fold_column:
+                raise ValueError(f"`{name}` (={value}) needs `fold_column`, the column that says the folds.")
 
     def columns(self, table: Manifest) -> list[str]:
         """The columns that are read to divide; each must be in the table, but for `split` where it is by default.
@@ -109,11 +111,11 @@ class Divider:
         together = {self.group: of(self.group)} if self.group else {name: files(name) for name in media}
         try:
             if self.fold_column:
-                made = Division(splits.by_fold(of(self.fold_column), self.fold), f"column `{self.fold_column}`")
-                tested = of(self.fold_column)[made.parts["test"][0]]
-                made.origin += f", of which '{tested}' is test"
+                folds = of(self.fold_column)
+                made = Division(splits.by_fold(folds, self.fold, val=self.val_fold), f"column `{self.fold_column}`")
+                made.origin += f", of which '{folds[made.parts['test'][0]]}' is test"
                 if "val" in made.parts:
-                    made.origin += f" and '{of(self.fold_column)[made.parts['val'][0]]}' val"
+                    made.origin += f" and '{folds[made.parts['val'][0]]}' val"
             elif self.time:
                 moments = _moments(table, rows, self.time)
                 made = Division(

@@ -183,12 +183,13 @@ def by_time(moments: Sequence[float], fractions: Mapping[str, float]) -> dict[st
     return splits
 
 
-def by_fold(values: Sequence[str], fold: str | None) -> dict[str, list[int]]:
+def by_fold(values: Sequence[str], fold: str | None, *, val: bool = True) -> dict[str, list[int]]:
     """One fold tests, the next one validates, the others train; with two folds in all, none validates.
 
     Args:
         values: The fold of each row.
         fold: The one that tests; None: the first. Folds that are all numbers are in the order of numbers.
+        val: The next one validates, not trains.
 
     Raises:
         ValueError: There is no such fold, only one, or a cell is blank.
@@ -202,7 +203,7 @@ def by_fold(values: Sequence[str], fold: str | None) -> dict[str, list[int]]:
         raise ValueError(f"`dataset.fold` (={fold}) is none of the folds {', '.join(folds)}.")
     tested = folds.index(fold) if fold is not None else 0
     roles = dict.fromkeys(folds, "train") | {folds[tested]: "test"}
-    if len(folds) > 2:
+    if val and len(folds) > 2:
         roles[folds[(tested + 1) % len(folds)]] = "val"
     splits: dict[str, list[int]] = {"train": [], "val": [], "test": []}
     for row, value in enumerate(values):

@@ -35,8 +35,9 @@ class TableSource:
         split_names: Further names of splits, {name in the column: train, val or test}.
         group: The column whose equal values stay together in one split.
         time: The column of dates or numbers to split by instead: the earliest rows train, the latest are the test.
-        fold_column: The column of folds to split by instead: one is the test, the next one val.
+        fold_column: The column of folds to split by instead: one is the test.
         fold: The fold that is the test; None: the first.
+        val_fold: The next one validates; else `val_fraction` of the others.
         id: The column of distinct sample ids; None: `id` if there is one, else the row numbers.
         kinds: The kind of each modality, by column or by name in `columns`; None: by the start of the columns' names.
         columns: The columns of a modality that has several, or another name than its column, by its name.
@@ -81,6 +82,7 @@ class TableSource:
         time: str | None = None,
         fold_column: str | None = None,
         fold: str | int | None = None,
+        val_fold: bool = True,
         val_fraction: Annotated[float, Range(0, 1, above=True)] = 0.1,
         test_fraction: Annotated[float, Range(0, 1)] = 0.1,
         seed: Annotated[int, Range(0)] = 0,
@@ -94,6 +96,7 @@ class TableSource:
             time=time,
             fold_column=fold_column,
             fold=None if fold is None else str(fold),
+            val_fold=val_fold,
             val_fraction=val_fraction,
             test_fraction=test_fraction,
             seed=seed,

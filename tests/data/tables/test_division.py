@@ -76,13 +76,15 @@ def test_a_cell_that_is_no_time_is_told_with_its_row():
 
 
 def test_folds_say_which_is_which():
-    """Of two folds one is the test, and val is carved out of the other."""
+    """Of two folds one is the test and val is carved out of the other, as out of all others if none shall validate."""
     made = divided(table(fold=lambda row: str(row % 5)), fold_column="fold", fold="4")
     assert sizes(made) == {"train": 60, "val": 20, "test": 20}
     assert made.origin == "column `fold`, of which '4' is test and '0' val"
     made = divided(table(fold=lambda row: str(row // 50)), fold_column="fold")
     assert sizes(made) == {"train": 45, "val": 5, "test": 50}
     assert made.origin == "column `fold`, of which '0' is test; val is 10% of train, drawn with seed 0"
+    made = divided(table(fold=lambda row: str(row % 5)), fold_column="fold", val_fold=False)
+    assert sizes(made) == {"train": 72, "val": 8, "test": 20}
 
 
 def test_classes_that_are_too_few_to_divide_are_told():
@@ -103,6 +105,7 @@ def test_only_the_rows_asked_for_are_divided():
         ({"time": "t", "fold_column": "f"}, r"`time` \(=t\) and `fold_column` \(=f\) are two ways; choose one"),
         ({"time": "t", "group": "g"}, r"`time` \(=t\) and `group` \(=g\) are two ways; choose one"),
         ({"fold": "1"}, r"`fold` \(=1\) needs `fold_column`"),
+        ({"val_fold": False}, r"`val_fold` \(=False\) needs `fold_column`"),
         ({"val_fraction": 0.5, "test_fraction": 0.5}, "must leave rows to train on"),
     ],
 )

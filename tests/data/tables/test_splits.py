@@ -155,6 +155,7 @@ def test_a_fold_is_the_test_and_the_next_one_validates():
     assert by_fold(folds, "9") == {"train": [0, 1, 4], "val": [2], "test": [3]}
     assert by_fold(folds, "10") == {"train": [1, 3, 4], "val": [0], "test": [2]}
     assert by_fold(["a", "b", "b"], "b") == {"train": [0], "test": [1, 2]}
+    assert by_fold(folds, "9", val=False) == {"train": [0, 1, 2, 4], "test": [3]}
 
 
 @pytest.mark.parametrize(
