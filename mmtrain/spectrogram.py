@@ -69,13 +69,18 @@ class MelSpectrogram(nn.Module):
         return torch.stack([time, nan, nan], dim=-1).unsqueeze(0)
 
 
-def normalised_log(power: Tensor, mask: Tensor) -> Tensor:
+def normalised_log(power: Tensor, mask: Tensor, *, centre_bands: bool = False) -> Tensor:
     """Logarithm of mel power, of mean 0 and variance 1 over the real frames and all bands of each row.
 
-    It removes the loudness of a sound and keeps its spectrum: [B,L,F], [B,L] -> [B,L,F], 0 in padded frames.
+    It removes the loudness of a sound and keeps its spectrum: [B,L,F], [B,L] -> [B,L,F], 0 in padded frames. With
+    `centre_bands` each band loses its own mean before: what a microphone or a voice adds to all frames, as cepstral
+    mean normalisation takes away (Atal 1974, https://doi.org/10.1121/1.1914702).
     """
     values, keep = (power + _FLOOR).log(), mask.unsqueeze(-1)
-    count = mask.sum(dim=1).view(-1, 1, 1) * values.shape[2]
+    frames = mask.sum(dim=1).view(-1, 1, 1)
+    if centre_bands:
+        values = values - torch.where(keep, values, 0).sum(dim=1, keepdim=True) / frames
+    count = frames * values.shape[2]
     mean = torch.where(keep, values, 0).sum(dim=(1, 2), keepdim=True) / count  # [B,1,1]
     centred = torch.where(keep, values - mean, 0)
     variance = centred.square().sum(dim=(1, 2), keepdim=True) / count

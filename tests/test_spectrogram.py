@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mmtrain.contracts import Signal, SignalSpec
-from mmtrain.spectrogram import MelSpectrogram
+from mmtrain.spectrogram import MelSpectrogram, normalised_log
 
 
 def sound(rate: int) -> SignalSpec:
@@ -47,6 +47,20 @@ def test_a_padded_sound_has_the_frames_it_has_alone():
     assert real.sum() == alone.shape[1] == 777 // 80 + 1
     torch.testing.assert_close(padded[0, real[0]], alone[0])
     assert padded[0, ~real[0]].abs().max() == 0
+
+
+def test_centred_bands_do_not_tell_one_microphone_from_another():
+    """A microphone multiplies each band; without centring it stays in the spectrum. Padding is 0 either way."""
+    generator = torch.Generator().manual_seed(0)
+    power = torch.rand(2, 5, 4, generator=generator) + 0.5
+    mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
+    microphone = torch.tensor([1.0, 10.0, 0.3, 2.0])
+
+    centred = normalised_log(power, mask, centre_bands=True)
+    torch.testing.assert_close(normalised_log(power * microphone, mask, centre_bands=True), centred, atol=1e-4, rtol=0)
+    assert (normalised_log(power * microphone, mask) - normalised_log(power, mask)).abs().max() > 0.5
+    assert centred.sum(dim=1).abs().max() < 1e-5
+    assert centred[1, 3:].abs().max() == 0
 
 
 def test_frames_stand_where_they_are_centred():

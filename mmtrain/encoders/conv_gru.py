@@ -32,6 +32,7 @@ class ConvGRU(nn.Module):
         n_mels: Mel bands; None: a quarter of `n_fft`, at most 40.
         n_fft: Samples a window; None: about 25 ms.
         hop_length: Samples from one frame to the next; None: 10 ms.
+        centre_bands: Take from each band its mean over the sound, so that microphone and voice count less.
         band_masks: Masks of SpecAugment over bands a sound; 0: none.
         band_share: Greatest share of the bands that one covers.
         time_masks: Masks of SpecAugment over time a sound; 0: none.
@@ -54,6 +55,7 @@ class ConvGRU(nn.Module):
         n_mels: Annotated[int, Range(1)] | None = None,
         n_fft: Annotated[int, Range(16)] | None = None,
         hop_length: Annotated[int, Range(1)] | None = None,
+        centre_bands: bool = False,
         band_masks: Annotated[int, Range(0, 10)] = 0,
         band_share: Annotated[float, Range(0, 1)] = 0.25,
         time_masks: Annotated[int, Range(0, 10)] = 0,
@@ -65,6 +67,7 @@ class ConvGRU(nn.Module):
         if time_stride != 1 << halvings or halvings > len(channels):
             legal = ", ".join(str(1 << number) for number in range(len(channels) + 1))
             raise ValueError(f"`time_stride` (={time_stride}) with {len(channels)} convolutions must be {legal}.")
+        self.centre_bands = centre_bands
         self.mel = MelSpectrogram(spec, n_mels=n_mels, n_fft=n_fft, hop_length=hop_length)
         self.augment = SpecAugment(
             band_masks=band_masks, band_share=band_share, time_masks=time_masks, time_share=time_share
@@ -84,7 +87,7 @@ class ConvGRU(nn.Module):
     def forward(self, signal: Signal) -> Tokens:
         """Sound [B,T] -> [B,L,2 hidden_size]; L = ceil(frames / time_stride)."""
         power, mask = self.mel(signal)  # [B,L,F], [B,L]
-        maps = self.augment(normalised_log(power, mask), mask).unsqueeze(1)  # [B,1,L,F]
+        maps = self.augment(normalised_log(power, mask, centre_bands=self.centre_bands), mask).unsqueeze(1)  # [B,1,L,F]
         for number, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             if number < self.halvings:
                 mask = mask[:, ::2]  # centres of the windows; padding is zero again before the next one reads it

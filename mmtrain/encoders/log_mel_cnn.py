@@ -28,6 +28,7 @@ class LogMelCNN(nn.Module):
         n_mels: Mel bands; None: a quarter of `n_fft`, at most 40.
         n_fft: Samples a window; None: about 25 ms.
         hop_length: Samples from one frame to the next; None: 10 ms.
+        centre_bands: Take from each band its mean over the sound, so that microphone and voice count less.
         band_masks: Masks of SpecAugment over bands a sound; 0: none.
         band_share: Greatest share of the bands that one covers.
         time_masks: Masks of SpecAugment over time a sound; 0: none.
@@ -45,6 +46,7 @@ class LogMelCNN(nn.Module):
         n_mels: Annotated[int, Range(1)] | None = None,
         n_fft: Annotated[int, Range(16)] | None = None,
         hop_length: Annotated[int, Range(1)] | None = None,
+        centre_bands: bool = False,
         band_masks: Annotated[int, Range(0, 10)] = 0,
         band_share: Annotated[float, Range(0, 1)] = 0.25,
         time_masks: Annotated[int, Range(0, 10)] = 0,
@@ -52,6 +54,7 @@ class LogMelCNN(nn.Module):
     ) -> None:
         super().__init__()
         require_stages(channels, [16, 32, 64])
+        self.centre_bands = centre_bands
         self.mel = MelSpectrogram(spec, n_mels=n_mels, n_fft=n_fft, hop_length=hop_length)
         self.augment = SpecAugment(
             band_masks=band_masks, band_share=band_share, time_masks=time_masks, time_share=time_share
@@ -67,7 +70,7 @@ class LogMelCNN(nn.Module):
     def forward(self, signal: Signal) -> Tokens:
         """Sound [B,T] -> [B,L,width]; width = last channels times the bands left."""
         power, mask = self.mel(signal)  # [B,L,F], [B,L]
-        maps = self.augment(normalised_log(power, mask), mask).unsqueeze(1)  # [B,1,L,F]
+        maps = self.augment(normalised_log(power, mask, centre_bands=self.centre_bands), mask).unsqueeze(1)  # [B,1,L,F]
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             mask = mask[:, ::2]  # centres of the windows; padding is zero again before the next one reads it
             maps = norm(convolution(maps), mask).relu()  # [B,C,L/2,F/2]

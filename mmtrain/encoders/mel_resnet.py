@@ -28,6 +28,7 @@ class MelResNet(nn.Module):
         n_mels: Mel bands; None: a quarter of `n_fft`, at most 40.
         n_fft: Samples a window; None: about 25 ms.
         hop_length: Samples from one frame to the next; None: 10 ms.
+        centre_bands: Take from each band its mean over the sound, so that microphone and voice count less.
         band_masks: Masks of SpecAugment over bands a sound; 0: none.
         band_share: Greatest share of the bands that one covers.
         time_masks: Masks of SpecAugment over time a sound; 0: none.
@@ -46,6 +47,7 @@ class MelResNet(nn.Module):
         n_mels: Annotated[int, Range(1)] | None = None,
         n_fft: Annotated[int, Range(16)] | None = None,
         hop_length: Annotated[int, Range(1)] | None = None,
+        centre_bands: bool = False,
         band_masks: Annotated[int, Range(0, 10)] = 0,
         band_share: Annotated[float, Range(0, 1)] = 0.25,
         time_masks: Annotated[int, Range(0, 10)] = 0,
@@ -53,6 +55,7 @@ class MelResNet(nn.Module):
     ) -> None:
         super().__init__()
         require_stages(channels, [16, 32, 64])
+        self.centre_bands = centre_bands
         self.mel = MelSpectrogram(spec, n_mels=n_mels, n_fft=n_fft, hop_length=hop_length)
         self.augment = SpecAugment(
             band_masks=band_masks, band_share=band_share, time_masks=time_masks, time_share=time_share
@@ -71,7 +74,7 @@ class MelResNet(nn.Module):
     def forward(self, signal: Signal) -> Tokens:
         """Sound [B,T] -> [B,L,width]; width = last channels times the bands left."""
         power, mask = self.mel(signal)  # [B,L,F], [B,L]
-        maps = self.augment(normalised_log(power, mask), mask).unsqueeze(1)  # [B,1,L,F]
+        maps = self.augment(normalised_log(power, mask, centre_bands=self.centre_bands), mask).unsqueeze(1)  # [B,1,L,F]
         for block, stride in zip(self.blocks, self.strides, strict=True):
             mask = mask[:, ::stride]
             maps = block(maps, mask)  # [B,C,L/stride,F/stride]

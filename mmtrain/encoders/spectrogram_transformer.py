@@ -33,6 +33,7 @@ class SpectrogramTransformer(nn.Module):
         n_mels: Mel bands; None: a quarter of `n_fft`, at most 40.
         n_fft: Samples a window; None: about 25 ms.
         hop_length: Samples from one frame to the next; None: 10 ms.
+        centre_bands: Take from each band its mean over the sound, so that microphone and voice count less.
         band_masks: Masks of SpecAugment over bands a sound; 0: none.
         band_share: Greatest share of the bands that one covers.
         time_masks: Masks of SpecAugment over time a sound; 0: none.
@@ -55,12 +56,14 @@ class SpectrogramTransformer(nn.Module):
         n_mels: Annotated[int, Range(1)] | None = None,
         n_fft: Annotated[int, Range(16)] | None = None,
         hop_length: Annotated[int, Range(1)] | None = None,
+        centre_bands: bool = False,
         band_masks: Annotated[int, Range(0, 10)] = 0,
         band_share: Annotated[float, Range(0, 1)] = 0.25,
         time_masks: Annotated[int, Range(0, 10)] = 0,
         time_share: Annotated[float, Range(0, 1)] = 0.1,
     ) -> None:
         super().__init__()
+        self.centre_bands = centre_bands
         self.mel = MelSpectrogram(spec, n_mels=n_mels, n_fft=n_fft, hop_length=hop_length)
         require_heads(hidden_size, num_heads, name="hidden_size")
         if hidden_size % 2:
@@ -77,7 +80,7 @@ class SpectrogramTransformer(nn.Module):
     def forward(self, signal: Signal) -> Tokens:
         """Sound [B,T] -> [B,L,hidden_size], in order of time, then of bands."""
         power, mask = self.mel(signal)  # [B,frames,F], [B,frames]
-        maps = self.augment(normalised_log(power, mask), mask).unsqueeze(1)
+        maps = self.augment(normalised_log(power, mask, centre_bands=self.centre_bands), mask).unsqueeze(1)
         maps = pad(maps, (0, -maps.shape[3] % self.patch, 0, -maps.shape[2] % self.patch))
         values: Tensor = self.patches(maps).permute(0, 2, 3, 1)  # [B,steps,bands,D]
         steps, bands = values.shape[1:3]
