@@ -8,6 +8,8 @@ from mmtrain.contracts import Results
 from mmtrain.patterns import Pattern, lines
 from mmtrain.run import Run
 
+_SHOWN = 16  # scores of a line; a detector of eighty classes has more
+
 
 def write_evaluation(
     run: Run, split: str, results: Results, metrics: dict[str, float], *, checkpoint: int | None = None
@@ -24,9 +26,11 @@ def write_evaluation(
     step, last = run.state.progress.step, {} if checkpoint is None else {"checkpoint": checkpoint}
     if run.recorder is not None:
         run.recorder.write("evaluation", step, split=split, rows=len(results.ids), loss=results.loss, **metrics, **last)
-        numbers = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if not name.endswith("_se"))
+        numbers = [f"{name} {value:.4g}" for name, value in metrics.items() if not name.endswith("_se")]
+        if len(numbers) > _SHOWN:
+            numbers[_SHOWN:] = [f"and {len(numbers) - _SHOWN} more in metrics.jsonl"]
         tested = step if checkpoint is None else checkpoint
-        run.meter.line(f"step {tested}/{run.total_steps}  {split}  loss {results.loss:.4g}  {numbers}")
+        run.meter.line(f"step {tested}/{run.total_steps}  {split}  loss {results.loss:.4g}  {'  '.join(numbers)}")
 
 
 def write_patterns(run: Run, split: str, patterns: Sequence[Pattern], *, checkpoint: int) -> None:
