@@ -27,8 +27,9 @@ class SpeechRecognition:
         spec: Facts about the data.
         target: The column of the transcripts; None: the only target that the data has.
         anchor: The modality whose tokens are read; None: the only sound.
-        tokenizer: What a transcript is made of: `characters`, or pieces of words by `bpe`.
-        vocabulary_size: Most different characters or pieces, four special ones included.
+        tokenizer: What a transcript is made of: `characters`, `words`, or pieces of words by `bpe`. A word outside the
+            vocabulary is never written: it is left out of what is learned, and an error in the scores.
+        vocabulary_size: Most different characters, words or pieces, four special ones included.
         max_length: Most tokens of a transcript; a longer one cannot be read.
         metric: Chooses the best checkpoint: word (`wer`) or character error rate (`cer`).
         beam_size: Beginnings that the decoder keeps a step; 1: the likeliest path, which is fastest.
@@ -49,7 +50,7 @@ class SpeechRecognition:
         *,
         target: str | None = None,
         anchor: str | None = None,
-        tokenizer: Literal["characters", "bpe"] = "characters",
+        tokenizer: Literal["characters", "words", "bpe"] = "characters",
         vocabulary_size: Annotated[int, Range(5, 1_000_000)] = 1000,
         max_length: Annotated[int, Range(1, 100_000)] = 1000,
         metric: Literal["wer", "cer"] = "wer",
@@ -159,8 +160,8 @@ def _parts(outputs: Outputs) -> tuple[Tensor, Tensor]:
 
 
 def _labels(ids: Tensor) -> Tensor:
-    """Ids of text as labels: the special ones are no labels, and the blank takes their place."""
-    return (ids - END).clamp(min=BLANK)
+    """Ids of text as labels, from 1 since 0 is the blank; the special ones, such as an unknown word, are none."""
+    return ids[ids > END] - END
 
 
 def _negative_log(logits: Tensor, mask: Tensor, labels: list[Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""What every shipped experiment promises: it composes without a fault, and says what it reaches and how to repeat it."""
+"""What every shipped experiment promises: it composes without a fault, and says what it reaches and by what command."""
 
 from __future__ import annotations
 

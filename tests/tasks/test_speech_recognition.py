@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ import torch
 from mmtrain.contracts import Batch, DataSpec, Fused, Results, Signal, SignalSpec, Tokens
 from mmtrain.target import Target, TargetSpec
 from mmtrain.tasks.speech_recognition import CTCHead, SpeechRecognition
-from mmtrain.tokenizer import SPECIAL
+from mmtrain.tokenizer import SPECIAL, UNKNOWN
 
 LETTERS = TargetSpec("text", "text", tokenizer="characters", vocabulary=(*SPECIAL, "a", "b", " "), length=9)
 SOUND = SignalSpec("audio", "audio", length=100, sample_rate=100)
@@ -43,6 +44,19 @@ def test_the_loss_sums_over_alignments_by_hand() -> None:
 
     assert task.weight(rows) == 2.0
     assert task.loss(even, rows).item() == pytest.approx(math.log(16 / 3) + math.log(16) / 2)
+
+
+def test_a_word_that_training_lacks_is_left_out_of_what_is_learned_and_is_an_error() -> None:
+    """ "yes no" of which "no" is unknown, in two even steps of two labels: y-, -y, yy of 4 paths; one of two words."""
+    words = TargetSpec("text", "text", tokenizer="words", vocabulary=(*SPECIAL, "yes"), length=9)
+    task = SpeechRecognition(DataSpec({"audio": SOUND}, {"text": words}), tokenizer="words")
+    target = Target([torch.tensor([A, UNKNOWN])], torch.tensor([True]), [("yes no",)])
+    rows = replace(batch([[A, B]], [2]), targets={"text": target})
+    even = {"logits": torch.zeros(1, 2, 2), "mask": torch.ones(1, 2).bool()}
+
+    assert task.loss(even, rows).item() == pytest.approx(math.log(4 / 3) / 2)
+    results = Results(["1"], {"text": ["yes"], "log_probability": torch.zeros(1)}, {"text": target}, 0.0)
+    assert task.metrics(results)["wer"] == 0.5
 
 
 def test_rows_without_sound_transcript_or_room_count_nothing() -> None:
