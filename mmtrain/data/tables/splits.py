@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,39 +82,39 @@ def stratified(
     few, classes = rare(labels, len(fractions)), sorted(set(labels))
     numbers = {label: number for number, label in enumerate(classes)}
     class_of = np.fromiter(map(numbers.__getitem__, labels), np.int64, len(labels))
-    unit_of = _units(len(labels), groups)
-    first_rows = np.unique(unit_of, return_index=True)[1]
-    order = np.lexsort((keys(seed, first_rows.tolist(), "split"), class_of[first_rows]))
-    place_of = np.argsort(order)[unit_of]  # of each row, the place of its unit in the order
+    place_of = _places(class_of, groups, seed)
+    sizes = np.bincount(place_of)  # of the units, in the order in which they are dealt
 
     # Which units train is known before any is dealt: those that come first of a class, and those of a class too rare.
-    first_places = np.full(len(classes), len(order))  # of each class
+    first_places = np.full(len(classes), len(sizes))  # of each class
     np.minimum.at(first_places, class_of, place_of)
     undivided = np.fromiter((label in few for label in classes), bool)[class_of]
-    trains = np.zeros(len(order), bool)
+    trains = np.zeros(len(sizes), bool)
     trains[place_of[undivided | (place_of == first_places[class_of])]] = True
-    dealt = _dealt(list(fractions.values()), np.bincount(place_of).tolist(), trains.tolist())
-    part_of = np.frombuffer(dealt, np.int8)[place_of]
+    part_of = np.frombuffer(_dealt(list(fractions.values()), sizes.data, trains.tolist()), np.int8)[place_of]
     splits = {split: np.flatnonzero(part_of == part).tolist() for part, split in enumerate(fractions)}
     for split, rows in splits.items():
         if not rows:
             raise ValueError(
-                f"{len(labels):,} rows in {len(order):,} groups are too few to split at random: none for {split};"
+                f"{len(labels):,} rows in {len(sizes):,} groups are too few to split at random: none for {split};"
                 " add rows or a split column."
             )
     return splits
 
 
-def _units(count: int, groups: Sequence[str] | None) -> NDArray[np.int64]:
-    """What cannot be divided, numbered from 0, of each row: its group, or the row itself if it has none."""
-    if groups is None:
-        return np.arange(count)
-    numbers: dict[str | int, int] = {}
-    units = (group if group.strip() else row for row, group in enumerate(groups))
-    return np.fromiter((numbers.setdefault(unit, len(numbers)) for unit in units), np.int64, count)
+def _places(class_of: NDArray[np.int64], groups: Sequence[str] | None, seed: int) -> NDArray[np.int64]:
+    """Of each row, the place in the order of what it goes with: class by class, shuffled within."""
+    units = first_rows = np.arange(len(class_of))
+    if groups is not None:
+        numbers: dict[str | int, int] = {}
+        named = (group if group.strip() else row for row, group in enumerate(groups))
+        units = np.fromiter((numbers.setdefault(name, len(numbers)) for name in named), np.int64)
+        first_rows = np.unique(units, return_index=True)[1]
+    order = np.lexsort((keys(seed, first_rows.data, "split"), class_of[first_rows]))
+    return np.argsort(order)[units]
 
 
-def _dealt(shares: Sequence[float], sizes: Sequence[int], trains: Sequence[bool]) -> bytearray:
+def _dealt(shares: Sequence[float], sizes: Iterable[int], trains: Iterable[bool]) -> bytearray:
     """The part that each unit goes to: 0 where it trains, else the first of those that are furthest behind."""
     dealt, counts, parts = 0, [0] * len(shares), bytearray()
     for size, first in zip(sizes, trains, strict=True):
