@@ -49,7 +49,7 @@ class Parts:
 @contextmanager
 def _without_collection() -> Iterator[None]:
     """Inside, Python looks for no cycles of garbage: with cells by the million it would search all imports again
-    and again, a sixth of the time that a large table takes.
+    and again, a sixth of the time that a large table takes, or a quarter of the time of importing more.
     """
     enabled = gc.isenabled()
     gc.disable()
@@ -187,6 +187,7 @@ def build_plan(config: Config, data: Data) -> Plan:
     return cast(Plan, called("technique.mixing", with_partners, *given))
 
 
+@_without_collection()  # torch imports its compiler for the first one
 def build_optimizer(config: Config, model: MultimodalModel) -> Optimizer:
     """The optimizer over the model's parameters; `initial_lr` in each group is the rate the schedule multiplies."""
     tuning, encoders = settings_of(config).tuning, model.by_modality()

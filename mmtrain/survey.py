@@ -108,9 +108,11 @@ def _read(data: Data, split: str, row: int, found: Survey) -> bytes | None:
 
 
 def _classes(data: Data, name: str) -> dict[str, Counter[str]]:
-    """How many rows of each split a class has."""
+    """How many rows of each split a class has; those of train have been counted to learn the classes."""
+    spec = data.spec.targets[name]
+    learned = Counter(dict(zip(spec.classes, spec.counts, strict=True)))
     return {
-        split: Counter(label for row in rows for label in _labels(data, row, name))
+        split: learned if split == "train" else Counter(label for row in rows for label in _labels(data, row, name))
         for split, rows in data.source.splits.items()
     }
 

@@ -19,12 +19,11 @@ from mmtrain.data.fitting import (
     build_reader,
     choose,
     fit_signal,
-    fit_target,
+    fit_targets,
     listed,
     read_or_none,
     refuse_unknown,
     require_target,
-    require_targets,
 )
 from mmtrain.data.store import Store
 from mmtrain.data.targets.kinds import TargetReader
@@ -95,25 +94,19 @@ class Data:
         built = {name: build_reader(source, readers, name) for name in names}
         for name in targets:
             require_target(source, name)
-        signals, learned, faults = {}, {}, []  # faults: of all columns, before the first is told
+        signals, faults = {}, []  # faults: of all columns, before the first is told
         for name, reader in built.items():
             try:
                 signals[name] = fit_signal(source, reader, name, train)
             except DataError as error:
                 faults.append(str(error))
         try:
-            require_targets(source, list(targets))
+            learned, notes = fit_targets(source, targets, skip=on_bad_sample == "skip")
         except DataError as error:
             faults.append(str(error))
-        for name, target in targets.items():
-            try:
-                learned[name] = fit_target(source, target, name, skip=on_bad_sample == "skip")
-            except DataError as error:
-                faults.append(str(error))
         if faults:
             raise DataError("\n".join(faults))
-        spec = DataSpec(signals, {name: found for name, (found, _) in learned.items()}, dict(source.ceilings))
-        notes = [note for _, told in learned.values() for note in told]
+        spec = DataSpec(signals, learned, dict(source.ceilings))
         return cls(source, built, targets, spec, on_bad_sample, build_augments(augments, spec), notes)
 
     @classmethod

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import chain
 
 from torch import nn
 
@@ -19,6 +18,8 @@ from mmtrain.target import Target, TargetSpec
 
 ReaderFactory = Callable[[str], Reader]
 AugmentFactory = Callable[[SignalSpec], Augment]
+TargetCells = Mapping[str, Sequence[str | None]]
+"""By split, the cell of each of its rows: exactly as written, None where it is blank."""
 _NAME = re.compile(r"\w[\w-]*")
 PREDICT = "predict"  # the one split whose rows need no target
 
@@ -87,71 +88,101 @@ def require_target(source: DataSource, name: str) -> None:
         raise ConfigError(f"the task wants the target `{name}`; the data has {listed(source.targets)}.{hint}")
 
 
-def require_targets(source: DataSource, names: Sequence[str]) -> None:
-    """Raises a DataError where a row that is to be learned from or judged has none of the targets."""
-    labelled = [rows for split, rows in source.splits.items() if split != PREDICT]
-    blank: Iterable[int] = chain.from_iterable(labelled) if names else []
-    for name in names:
-        blank = [row for row in blank if source.target(row, name) is None]
-    if blank := list(blank):
-        what = f"no `{names[0]}`" if len(names) == 1 else f"none of `{'`, `'.join(names)}`"
-        rows = f"{len(blank):,} of {sum(map(len, labelled)):,} rows have {what}"
-        raise DataError(f"{rows}: {places(source, blank)}; fill the cells in, or take the rows out of the table.")
-
-
-def fit_target(source: DataSource, reader: TargetReader, name: str, *, skip: bool) -> tuple[TargetSpec, list[str]]:
-    """Lets a target's reader learn from the training rows; every cell must be one that it can read.
+def fit_targets(
+    source: DataSource, readers: Mapping[str, TargetReader], *, skip: bool
+) -> tuple[dict[str, TargetSpec], list[str]]:
+    """Lets the reader of each target learn from the training rows; every cell must be one that it can read.
 
     Args:
-        source: The rows.
-        reader: Of the target's kind.
-        name: The target.
+        source: The rows; each has one of the targets at least.
+        readers: By target.
         skip: Leaves a cell out that cannot be read, as if it were blank.
 
     Returns:
         What was learned, and notes: what was left out, tags that no row of a split has.
+
+    Raises:
+        DataError: The rows do not bear them out; tells the faults of all.
     """
-    bad = _refused(source, name, reader.check)
-    notes = _told(source, name, bad, skip=skip)
-    train = (source.target(row, name) for row in source.splits["train"] if row not in bad)
+    cells = {name: _cells(source, name) for name in readers}
+    learned, notes, faults = {}, list[str](), list[str]()
     try:
-        spec = reader.fit(value for value in train if value is not None)
+        _require_one(source, cells)
+    except DataError as error:
+        faults.append(str(error))
+    for name, reader in readers.items():
+        try:
+            learned[name], told = _fit_target(source, reader, name, cells[name], skip=skip)
+            notes += told
+        except DataError as error:
+            faults.append(str(error))
+    if faults:
+        raise DataError("\n".join(faults))
+    return learned, notes
+
+
+def refuse_unknown(source: DataSource, reader: TargetReader, name: str, *, skip: bool) -> list[str]:
+    """Raises a DataError where a row's target cannot be read or is none of those learned; a note with `skip`."""
+    return _told(source, name, _refused(source, _cells(source, name), reader.encode), skip=skip)
+
+
+def _cells(source: DataSource, name: str) -> TargetCells:
+    """The cells of a target, asked for once however often they are looked at."""
+    same = lru_cache(maxsize=10_000)(lambda value: value)  # labels repeat: one string each, not one a row
+    return {split: [same(source.target(row, name)) for row in rows] for split, rows in source.splits.items()}
+
+
+def _require_one(source: DataSource, cells: Mapping[str, TargetCells]) -> None:
+    """Raises a DataError where a row that is to be learned from or judged has none of the targets."""
+    labelled = {split: rows for split, rows in source.splits.items() if split != PREDICT}
+    blank = [
+        row
+        for split, rows in labelled.items()
+        for row, *values in zip(rows, *(own[split] for own in cells.values()), strict=True)
+        if cells and not any(values)
+    ]
+    if blank:
+        what = f"no `{next(iter(cells))}`" if len(cells) == 1 else f"none of `{'`, `'.join(cells)}`"
+        told = f"{len(blank):,} of {sum(map(len, labelled.values())):,} rows have {what}"
+        raise DataError(f"{told}: {places(source, blank)}; fill the cells in, or take the rows out of the table.")
+
+
+def _fit_target(
+    source: DataSource, reader: TargetReader, name: str, cells: TargetCells, *, skip: bool
+) -> tuple[TargetSpec, list[str]]:
+    bad = _refused(source, cells, reader.check)
+    notes = _told(source, name, bad, skip=skip)
+    train = zip(source.splits["train"], cells["train"], strict=True)
+    try:
+        spec = reader.fit(value for row, value in train if value is not None and row not in bad)
     except ValueError as error:
         raise DataError(f"{error}.") from None
-    notes += [*reader.remarks, *refuse_unknown(source, reader, name, skip=skip, known=bad)]
+    unknown = {row: told for row, told in _refused(source, cells, reader.encode).items() if row not in bad}
+    notes += [*reader.remarks, *_told(source, name, unknown, skip=skip)]
     if spec.kind == "multilabel":
-        notes += _tags_without_rows(source, reader, spec)
+        notes += _tags_without_rows(cells, reader, spec)
     return spec, notes
 
 
-def refuse_unknown(
-    source: DataSource, reader: TargetReader, name: str, *, skip: bool, known: Collection[int] = ()
-) -> list[str]:
-    """Raises a DataError where a row's target cannot be read or is none of those learned; a note with `skip`.
-
-    `known` are rows that have been told before.
-    """
-    bad = _refused(source, name, reader.encode)
-    return _told(source, name, {row: reason for row, reason in bad.items() if row not in known}, skip=skip)
-
-
-def _refused(source: DataSource, name: str, read: Callable[[str], object]) -> dict[int, ValueError]:
+def _refused(source: DataSource, cells: TargetCells, read: Callable[[str], object]) -> dict[int, ValueError]:
     """Rows whose cell a function refuses, with its reason."""
 
-    @lru_cache(maxsize=10_000)  # labels repeat
-    def reason(value: str) -> ValueError | None:
+    @lru_cache(maxsize=10_000)
+    def reason(value: str | None) -> ValueError | None:
+        if value is None:
+            return None
         try:
             read(value)
         except ValueError as error:
             return error.with_traceback(None)
         return None
 
-    bad = {}
-    for row in (row for rows in source.splits.values() for row in rows):
-        value = source.target(row, name)
-        if value is not None and (told := reason(value)) is not None:
-            bad[row] = told
-    return bad
+    return {
+        row: told
+        for split, rows in source.splits.items()
+        for row, value in zip(rows, cells[split], strict=True)
+        if (told := reason(value)) is not None
+    }
 
 
 def _told(source: DataSource, name: str, bad: Mapping[int, ValueError], *, skip: bool) -> list[str]:
@@ -166,11 +197,11 @@ def _told(source: DataSource, name: str, bad: Mapping[int, ValueError], *, skip:
     )
 
 
-def _tags_without_rows(source: DataSource, reader: TargetReader, spec: TargetSpec) -> list[str]:
+def _tags_without_rows(cells: TargetCells, reader: TargetReader, spec: TargetSpec) -> list[str]:
     notes = []
-    for split, rows in source.splits.items():
-        cells = [value for row in rows if (value := source.target(row, spec.name)) is not None]
-        missing = without_rows(spec, [target for cell in cells if (target := read_or_none(reader, cell)) is not None])
+    for split, own in cells.items():
+        found = [read_or_none(reader, cell) for cell in own if cell is not None]
+        missing = without_rows(spec, [target for target in found if target is not None])
         if missing:
             notes.append(f"no row of {split} has {missing}")
     return notes

@@ -35,6 +35,7 @@ _LETTER = rf"[^\W_{_CJK}]"
 _RUN = rf"{_LETTER}+(?:[{_MARKS}]+{_LETTER}*)*"
 _RUNS = rf"{_RUN}(?:['\u200c\u200d]{_RUN})*"  # the last two join letters in Persian and Hindi
 _WORD = re.compile(rf"[{_CJK}]|{_RUNS}")
+_ASCII_WORD = re.compile(r"[0-9A-Za-z]+(?:'[0-9A-Za-z]+)*")  # the same of text in ASCII, in half the time
 _PHRASE = re.compile(rf"([{_CJK}]+)|{_RUNS}")
 
 
@@ -136,7 +137,7 @@ def text_of(cell: Cell) -> str:
 
 
 def _words(text: str) -> Iterator[str]:
-    return iter(_WORD.findall(text))
+    return iter((_ASCII_WORD if text.isascii() else _WORD).findall(text))
 
 
 def _characters(text: str) -> Iterator[str]:

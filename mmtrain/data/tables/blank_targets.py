@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
+
 from mmtrain.data.tables.manifest import Manifest
 from mmtrain.errors import DataError
 
@@ -20,12 +22,12 @@ def labelled(table: Manifest, targets: Sequence[str], on_blank: OnBlankTarget) -
     Raises:
         DataError: Some have none, and `on_blank` is `error`; or none has one.
     """
-    columns = [table.columns[name] for name in targets]
-    blank = [row for row, cells in enumerate(zip(*columns, strict=True)) if not any(map(str.strip, cells))]
-    if not blank:
+    lacking = np.full(len(table), bool(targets))
+    for name in targets:
+        lacking &= ~table.columns[name].filled()
+    if not lacking.any():
         return range(len(table)), []
-    lacking = set(blank)
-    rows = [row for row in range(len(table)) if row not in lacking]
+    blank, rows = np.flatnonzero(lacking).tolist(), np.flatnonzero(~lacking).tolist()
     more = f" and {len(blank) - 5:,} more" if len(blank) > 5 else ""
     places = ", ".join(map(table.place, blank[:5])) + more
     names = " or ".join(f"`{name}`" for name in targets)

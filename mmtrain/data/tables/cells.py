@@ -75,6 +75,16 @@ class Column(Sequence[str]):
         for start, end in pairwise(self._bounds):
             yield block[start:end].decode()
 
+    def filled(self) -> NDArray[np.bool_]:
+        """Whether each cell holds more than white space."""
+        bounds = np.asarray(self._bounds)
+        found = bounds[1:] > bounds[:-1]
+        rows = np.flatnonzero(found)
+        first = np.frombuffer(self._block, np.uint8)[bounds[rows]]  # of the bytes of a cell
+        for row in rows[(first <= ord(" ")) | (first > 127)].tolist():  # others begin no white space
+            found[row] = bool(self[row].strip())
+        return found
+
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Column):
             return self.digest == other.digest

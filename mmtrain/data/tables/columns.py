@@ -101,7 +101,7 @@ def filled(table: Manifest, modality: Modality) -> bytes:
     found = np.zeros(len(table), bool)
     for column in modality.columns:
         if column in table.columns:
-            found |= np.fromiter((bool(cell.strip()) for cell in table.columns[column]), bool, len(table))
+            found |= table.columns[column].filled()
     return found.tobytes()
 
 

@@ -130,7 +130,9 @@ class Divider:
         except ValueError as error:
             raise DataError(f"{table.name}: {error}") from None
         ordered = (name for name in ("train", "val", "test") if name in made.parts)
-        made.parts = {name: [rows[number] for number in made.parts[name]] for name in ordered}
+        made.parts = {name: made.parts[name] for name in ordered}
+        if not whole:
+            made.parts = {name: [rows[number] for number in numbers] for name, numbers in made.parts.items()}
         return made
 
     def _shares(self) -> dict[str, float]:

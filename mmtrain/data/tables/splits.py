@@ -6,10 +6,11 @@ The random order is a hash of seed and row number, so it is the same on every ma
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmtrain.seeding import keys
 from mmtrain.suggest import nearest
@@ -78,34 +79,55 @@ def stratified(
         ValueError: A split would get no row.
     """
     labels = classes_of(labels) or [""] * len(labels)
-    few = set(rare(labels, len(fractions)))
-    units = _units(len(labels), groups)
-    numbers = {label: number for number, label in enumerate(sorted(set(labels)))}
-    firsts = range(len(labels)) if groups is None else [rows[0] for rows in units]
-    drawn = keys(seed, firsts, "split")
-    order = np.lexsort((drawn, np.fromiter((numbers[labels[row]] for row in firsts), np.int64))).tolist()
+    few, classes = rare(labels, len(fractions)), sorted(set(labels))
+    numbers = {label: number for number, label in enumerate(classes)}
+    class_of = np.fromiter(map(numbers.__getitem__, labels), np.int64, len(labels))
+    place_of = _places(class_of, groups, seed)
+    sizes = np.bincount(place_of)  # of the units, in the order in which they are dealt
 
-    parts: list[list[int]] = [[] for _ in fractions]
-    shared = list(zip(fractions.values(), parts, strict=True))
-    divisible: set[str] = set()  # classes of which the first split, for training, has rows
-    dealt = 0
-    for rows in (units[place] for place in order):
-        dealt += len(rows)
-        classes = [labels[row] for row in rows]
-        if divisible.issuperset(classes):
-            behind = [share * dealt - len(part) for share, part in shared]
-            parts[behind.index(max(behind))] += rows
-        else:
-            parts[0] += rows
-            divisible.update(label for label in classes if label not in few)
-    splits = dict(zip(fractions, parts, strict=True))
+    # Which units train is known before any is dealt: those that come first of a class, and those of a class too rare.
+    first_places = np.full(len(classes), len(sizes))  # of each class
+    np.minimum.at(first_places, class_of, place_of)
+    undivided = np.fromiter((label in few for label in classes), bool)[class_of]
+    trains = np.zeros(len(sizes), bool)
+    trains[place_of[undivided | (place_of == first_places[class_of])]] = True
+    part_of = np.frombuffer(_dealt(list(fractions.values()), sizes.data, trains.tolist()), np.int8)[place_of]
+    splits = {split: np.flatnonzero(part_of == part).tolist() for part, split in enumerate(fractions)}
     for split, rows in splits.items():
         if not rows:
             raise ValueError(
-                f"{len(labels):,} rows in {len(order):,} groups are too few to split at random: none for {split};"
+                f"{len(labels):,} rows in {len(sizes):,} groups are too few to split at random: none for {split};"
                 " add rows or a split column."
             )
-    return {split: sorted(rows) for split, rows in splits.items()}
+    return splits
+
+
+def _places(class_of: NDArray[np.int64], groups: Sequence[str] | None, seed: int) -> NDArray[np.int64]:
+    """Of each row, the place in the order of what it goes with: class by class, shuffled within."""
+    units = first_rows = np.arange(len(class_of))
+    if groups is not None:
+        numbers: dict[str | int, int] = {}
+        named = (group if group.strip() else row for row, group in enumerate(groups))
+        units = np.fromiter((numbers.setdefault(name, len(numbers)) for name in named), np.int64)
+        first_rows = np.unique(units, return_index=True)[1]
+    order = np.lexsort((keys(seed, first_rows.data, "split"), class_of[first_rows]))
+    return np.argsort(order)[units]
+
+
+def _dealt(shares: Sequence[float], sizes: Iterable[int], trains: Iterable[bool]) -> bytearray:
+    """The part that each unit goes to: 0 where it trains, else the first of those that are furthest behind."""
+    dealt, counts, parts = 0, [0] * len(shares), bytearray()
+    for size, first in zip(sizes, trains, strict=True):
+        dealt += size
+        part, most = 0, shares[0] * dealt - counts[0]
+        if not first:
+            for other in range(1, len(shares)):
+                behind = shares[other] * dealt - counts[other]
+                if behind > most:
+                    part, most = other, behind
+        counts[part] += size
+        parts.append(part)
+    return parts
 
 
 def classes_of(labels: Sequence[str]) -> Sequence[str] | None:
@@ -209,32 +231,6 @@ def by_fold(values: Sequence[str], fold: str | None, *, val: bool = True) -> dic
     for row, value in enumerate(values):
         splits[roles[value]].append(row)
     return {split: rows for split, rows in splits.items() if rows}
-
-
-def _units(count: int, groups: Sequence[str] | None) -> Sequence[list[int]]:
-    """What cannot be divided: the rows of each group, and every row that has none."""
-    if groups is None:
-        return _Singles(count)
-    together: defaultdict[str, list[int]] = defaultdict(list)
-    for row, group in enumerate(groups):
-        if group.strip():
-            together[group].append(row)
-    return [*together.values(), *([row] for row, group in enumerate(groups) if not group.strip())]
-
-
-class _Singles(Sequence[list[int]]):
-    """`[[0], [1], ...]`, each made when it is asked for: a million lists take 70 MB."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, place: int) -> list[int]:  # type: ignore[override]  # no slices
-        if not place < self._count:
-            raise IndexError(place)
-        return [place]
 
 
 def _is_list(label: str) -> bool:

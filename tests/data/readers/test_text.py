@@ -4,6 +4,8 @@ import sys
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mmtrain.contracts import SignalSpec
 from mmtrain.data.readers.text import LONGEST_WORD, TextReader, _chinese
@@ -33,6 +35,14 @@ def words(text: str, segment: str = "words") -> list[str]:
 def test_words_of_many_scripts(text: str, expected: list[str]):
     """Scripts with spaces keep whole words, marks included; Han and Kana give one word a character."""
     assert words(text) == expected
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(st.text(st.sampled_from("aZ0_' -.\n\t")))
+def test_words_of_ascii_are_those_of_any_other_text(text: str):
+    """A Chinese character at the end, and nothing changes before it."""
+    reader = TextReader("text")
+    assert [*reader.words(text), "水"] == list(reader.words(f"{text} 水"))
 
 
 def test_characters_are_all_that_can_be_printed():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pickle
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mmtrain.data.tables import cells
 from mmtrain.data.tables.cells import Column, gather
@@ -54,3 +56,10 @@ def test_a_full_folder_for_temporary_files_is_told(monkeypatch, tmp_path):
     monkeypatch.setattr(cells.tempfile, "SpooledTemporaryFile", full)
     with pytest.raises(DiskError, match="No space left on device; set TMPDIR"):
         Column.of(["a"])
+
+
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@given(st.lists(st.text(st.sampled_from(" \t\x1c\x7f\u3000\u2028\x00a水"), max_size=3)))
+def test_a_cell_of_white_space_is_not_filled(cells):
+    """Of whatever script."""
+    assert Column.of(cells).filled().tolist() == [bool(cell.strip()) for cell in cells]

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmtrain.data.tables.splits import by_column, by_fold, by_time, classes_of, linked, rare, stratified
+from mmtrain.seeding import key
 
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
 
@@ -99,6 +100,42 @@ def test_rows_are_divided_without_loss_and_groups_stay_whole(rows, seed):
     for group in set(groups) - {""}:
         assert len({where[row] for row in range(len(rows)) if groups[row] == group}) == 1
     assert {labels[row] for row in splits["train"]} == set(labels)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(
+    st.lists(st.tuples(st.sampled_from("aabcde"), st.sampled_from(["", " ", *"vwxyz"])), min_size=3, max_size=60),
+    st.sampled_from([SHARES, {"train": 0.9, "val": 0.1}, {"train": 0.3, "val": 0.4, "test": 0.3}]),
+    st.booleans(),
+    st.integers(0, 5),
+)
+def test_units_are_dealt_one_by_one(rows, shares, grouped, seed):
+    """The splits are those of the plain loop that the docstring describes, whatever classes are rare or in a group."""
+    labels, groups = [label for label, _ in rows], [group for _, group in rows] if grouped else None
+    expected = plainly_dealt(labels, shares, seed, groups or [""] * len(rows))
+    if all(expected.values()):
+        assert stratified(labels, shares, seed=seed, groups=groups) == expected
+    else:
+        with pytest.raises(ValueError, match="are too few to split at random"):
+            stratified(labels, shares, seed=seed, groups=groups)
+
+
+def plainly_dealt(labels, shares, seed, groups):
+    """One unit after another, with nothing known in advance."""
+    labels = classes_of(labels) or [""] * len(labels)
+    units: dict[object, list[int]] = {}
+    for row, group in enumerate(groups):
+        units.setdefault(group if group.strip() else row, []).append(row)
+    few, divisible = rare(labels, len(shares)), set()
+    splits: dict[str, list[int]] = {name: [] for name in shares}
+    dealt = 0
+    for unit in sorted(units.values(), key=lambda unit: (labels[unit[0]], key(seed, unit[0], "split"))):
+        dealt += len(unit)
+        classes = {labels[row] for row in unit}
+        chosen = max(shares, key=lambda name: shares[name] * dealt - len(splits[name]))
+        splits[chosen if classes <= divisible else "train"] += unit
+        divisible |= classes - few.keys()
+    return {name: sorted(rows) for name, rows in splits.items()}
 
 
 def test_too_few_rows_are_refused():
