@@ -189,11 +189,12 @@ def _told(source: DataSource, name: str, bad: Mapping[int, ValueError], *, skip:
     if not bad:
         return []
     reason = f"{places(source, list(bad))}: {str(next(iter(bad.values()))).rstrip('.')}"
+    stop = "" if reason.endswith("?") else "."
     if skip:
         return [f"{len(bad):,} rows count as having no `{name}`; {reason}"]
     raise DataError(
-        f"{reason}. {len(bad):,} such rows; mend the cells, add training rows that have such a `{name}`, or leave the "
-        "cells out with `on_bad_sample=skip`."
+        f"{reason}{stop} {len(bad):,} such rows; mend the cells, add training rows that have such a `{name}`, or leave"
+        " the cells out with `on_bad_sample=skip`."
     )
 
 
