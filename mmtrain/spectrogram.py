@@ -69,6 +69,29 @@ class MelSpectrogram(nn.Module):
         return torch.stack([time, nan, nan], dim=-1).unsqueeze(0)
 
 
+class LogMelSpectrogram(MelSpectrogram):
+    """The same, as logarithms that no longer tell how loud a sound is; see `normalised_log`.
+
+    Args:
+        spec: As of `MelSpectrogram`.
+        n_mels: As there.
+        n_fft: As there.
+        hop_length: As there.
+        centre_bands: Take from each band its mean over the sound.
+    """
+
+    def __init__(
+        self, spec: SignalSpec, *, n_mels: int | None, n_fft: int | None, hop_length: int | None, centre_bands: bool
+    ) -> None:
+        super().__init__(spec, n_mels=n_mels, n_fft=n_fft, hop_length=hop_length)
+        self.centre_bands = centre_bands
+
+    def forward(self, signal: Signal) -> tuple[Tensor, Tensor]:
+        """Sound [B,T] -> logarithms [B,L,n_mels] and mask [B,L]."""
+        power, mask = super().forward(signal)
+        return normalised_log(power, mask, centre_bands=self.centre_bands), mask
+
+
 def normalised_log(power: Tensor, mask: Tensor, *, centre_bands: bool = False) -> Tensor:
     """Logarithm of mel power, of mean 0 and variance 1 over the real frames and all bands of each row.
 

@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from mmtrain.contracts import Range, Signal, SignalSpec, Tokens
 from mmtrain.layers import MaskedBatchNorm, lengths, require_stages
 from mmtrain.specaugment import SpecAugment
-from mmtrain.spectrogram import MelSpectrogram, normalised_log
+from mmtrain.spectrogram import LogMelSpectrogram
 
 
 class ConvGRU(nn.Module):
@@ -67,8 +67,7 @@ class ConvGRU(nn.Module):
         if time_stride != 1 << halvings or halvings > len(channels):
             legal = ", ".join(str(1 << number) for number in range(len(channels) + 1))
             raise ValueError(f"`time_stride` (={time_stride}) with {len(channels)} convolutions must be {legal}.")
-        self.centre_bands = centre_bands
-        self.mel = MelSpectrogram(spec, n_mels=n_mels, n_fft=n_fft, hop_length=hop_length)
+        self.mel = LogMelSpectrogram(spec, n_mels=n_mels, n_fft=n_fft, hop_length=hop_length, centre_bands=centre_bands)
         self.augment = SpecAugment(
             band_masks=band_masks, band_share=band_share, time_masks=time_masks, time_share=time_share
         )
@@ -86,8 +85,8 @@ class ConvGRU(nn.Module):
 
     def forward(self, signal: Signal) -> Tokens:
         """Sound [B,T] -> [B,L,2 hidden_size]; L = ceil(frames / time_stride)."""
-        power, mask = self.mel(signal)  # [B,L,F], [B,L]
-        maps = self.augment(normalised_log(power, mask, centre_bands=self.centre_bands), mask).unsqueeze(1)  # [B,1,L,F]
+        levels, mask = self.mel(signal)  # [B,L,F], [B,L]
+        maps = self.augment(levels, mask).unsqueeze(1)  # [B,1,L,F]
         for number, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             if number < self.halvings:
                 mask = mask[:, ::2]  # centres of the windows; padding is zero again before the next one reads it

@@ -16,7 +16,7 @@ from torch import nn
 from mmtrain.contracts import Range, Signal, SignalSpec, Tokens
 from mmtrain.layers import MaskedBatchNorm, require_stages
 from mmtrain.specaugment import SpecAugment
-from mmtrain.spectrogram import MelSpectrogram, normalised_log
+from mmtrain.spectrogram import LogMelSpectrogram
 
 
 class LogMelCNN(nn.Module):
@@ -54,8 +54,7 @@ class LogMelCNN(nn.Module):
     ) -> None:
         super().__init__()
         require_stages(channels, [16, 32, 64])
-        self.centre_bands = centre_bands
-        self.mel = MelSpectrogram(spec, n_mels=n_mels, n_fft=n_fft, hop_length=hop_length)
+        self.mel = LogMelSpectrogram(spec, n_mels=n_mels, n_fft=n_fft, hop_length=hop_length, centre_bands=centre_bands)
         self.augment = SpecAugment(
             band_masks=band_masks, band_share=band_share, time_masks=time_masks, time_share=time_share
         )
@@ -69,8 +68,8 @@ class LogMelCNN(nn.Module):
 
     def forward(self, signal: Signal) -> Tokens:
         """Sound [B,T] -> [B,L,width]; width = last channels times the bands left."""
-        power, mask = self.mel(signal)  # [B,L,F], [B,L]
-        maps = self.augment(normalised_log(power, mask, centre_bands=self.centre_bands), mask).unsqueeze(1)  # [B,1,L,F]
+        levels, mask = self.mel(signal)  # [B,L,F], [B,L]
+        maps = self.augment(levels, mask).unsqueeze(1)  # [B,1,L,F]
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             mask = mask[:, ::2]  # centres of the windows; padding is zero again before the next one reads it
             maps = norm(convolution(maps), mask).relu()  # [B,C,L/2,F/2]

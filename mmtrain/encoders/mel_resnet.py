@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mmtrain.contracts import Range, Signal, SignalSpec, Tokens
 from mmtrain.layers import MaskedBatchNorm, require_stages
 from mmtrain.specaugment import SpecAugment
-from mmtrain.spectrogram import MelSpectrogram, normalised_log
+from mmtrain.spectrogram import LogMelSpectrogram
 
 
 class MelResNet(nn.Module):
@@ -55,8 +55,7 @@ class MelResNet(nn.Module):
     ) -> None:
         super().__init__()
         require_stages(channels, [16, 32, 64])
-        self.centre_bands = centre_bands
-        self.mel = MelSpectrogram(spec, n_mels=n_mels, n_fft=n_fft, hop_length=hop_length)
+        self.mel = LogMelSpectrogram(spec, n_mels=n_mels, n_fft=n_fft, hop_length=hop_length, centre_bands=centre_bands)
         self.augment = SpecAugment(
             band_masks=band_masks, band_share=band_share, time_masks=time_masks, time_share=time_share
         )
@@ -73,8 +72,8 @@ class MelResNet(nn.Module):
 
     def forward(self, signal: Signal) -> Tokens:
         """Sound [B,T] -> [B,L,width]; width = last channels times the bands left."""
-        power, mask = self.mel(signal)  # [B,L,F], [B,L]
-        maps = self.augment(normalised_log(power, mask, centre_bands=self.centre_bands), mask).unsqueeze(1)  # [B,1,L,F]
+        levels, mask = self.mel(signal)  # [B,L,F], [B,L]
+        maps = self.augment(levels, mask).unsqueeze(1)  # [B,1,L,F]
         for block, stride in zip(self.blocks, self.strides, strict=True):
             mask = mask[:, ::stride]
             maps = block(maps, mask)  # [B,C,L/stride,F/stride]

@@ -17,7 +17,7 @@ from mmtrain.blocks import AttentionBlock, require_heads
 from mmtrain.contracts import Range, Signal, SignalSpec, Tokens
 from mmtrain.layers import sinusoids
 from mmtrain.specaugment import SpecAugment
-from mmtrain.spectrogram import MelSpectrogram, normalised_log
+from mmtrain.spectrogram import LogMelSpectrogram
 
 
 class SpectrogramTransformer(nn.Module):
@@ -63,8 +63,7 @@ class SpectrogramTransformer(nn.Module):
         time_share: Annotated[float, Range(0, 1)] = 0.1,
     ) -> None:
         super().__init__()
-        self.centre_bands = centre_bands
-        self.mel = MelSpectrogram(spec, n_mels=n_mels, n_fft=n_fft, hop_length=hop_length)
+        self.mel = LogMelSpectrogram(spec, n_mels=n_mels, n_fft=n_fft, hop_length=hop_length, centre_bands=centre_bands)
         require_heads(hidden_size, num_heads, name="hidden_size")
         if hidden_size % 2:
             raise ValueError(f"2 must divide `hidden_size` (={hidden_size}); try {hidden_size + num_heads}.")
@@ -79,8 +78,8 @@ class SpectrogramTransformer(nn.Module):
 
     def forward(self, signal: Signal) -> Tokens:
         """Sound [B,T] -> [B,L,hidden_size], in order of time, then of bands."""
-        power, mask = self.mel(signal)  # [B,frames,F], [B,frames]
-        maps = self.augment(normalised_log(power, mask, centre_bands=self.centre_bands), mask).unsqueeze(1)
+        levels, mask = self.mel(signal)  # [B,frames,F], [B,frames]
+        maps = self.augment(levels, mask).unsqueeze(1)
         maps = pad(maps, (0, -maps.shape[3] % self.patch, 0, -maps.shape[2] % self.patch))
         values: Tensor = self.patches(maps).permute(0, 2, 3, 1)  # [B,steps,bands,D]
         steps, bands = values.shape[1:3]
