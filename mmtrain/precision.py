@@ -6,6 +6,8 @@ import contextlib
 import io
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mmtrain.errors import ConfigError
@@ -57,8 +59,8 @@ def average_precision(
     precision = scored.eval["precision"]  # [overlaps, recalls, classes, areas, most detections]; -1: no such class
     whole = precision[:, :, :, 0, -1]
 
-    def mean(values: object) -> float:
-        real = values[values > -1]  # type: ignore[index,operator]  # an array
+    def mean(values: NDArray[np.float64]) -> float:
+        real = values[values > -1]
         return float(real.mean()) if real.size else float("nan")
 
     by_class = {f"ap50_{name}": mean(whole[0, :, number]) for number, name in enumerate(classes)}

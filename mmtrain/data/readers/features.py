@@ -25,7 +25,8 @@ from mmtrain.contracts import Cell, Range, SignalSpec
 from mmtrain.data.readers.media import content
 
 _BROKEN_HEADER = (ValueError, SyntaxError, TypeError, KeyError, OverflowError, RecursionError, tokenize.TokenError)
-_BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError)
+# What zipfile and zlib raise over an archive that is damaged, encrypted or packed in a way they do not know.
+_BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
 
 
 class FeatureReader:

@@ -40,7 +40,8 @@ def pyarrow() -> ModuleType:
         import pyarrow.parquet
     except ImportError:
         raise DataError("Parquet and Arrow files need pyarrow: pip install 'mmtrain[parquet]'.") from None
-    return pyarrow  # type: ignore[no-any-return]
+    library: ModuleType = pyarrow
+    return library
 
 
 class File(Protocol):
@@ -134,7 +135,8 @@ class ArrowFile:
         return _inner(self._table.select([leaf[0]]), leaf)
 
     def present(self, piece: int, leaf: Leaf) -> list[bool]:
-        return self.values(piece, leaf).is_valid().to_pylist()  # type: ignore[no-any-return]
+        found: list[bool] = self.values(piece, leaf).is_valid().to_pylist()
+        return found
 
     def size(self, piece: int, leaf: Leaf) -> str:
         return str(pyarrow().compute.binary_length(self.values(piece, leaf)).to_pylist())
