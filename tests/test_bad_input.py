@@ -335,11 +335,7 @@ TARGETS = {
         "t.csv:3, t.csv:5, t.csv:7, t.csv:9, t.csv:11 and 1 more: 'a||b' has an",
     ),
     "a tag in test only": (TAGS, ["a|b"] * 11 + ["c"], "t.csv:13: no training row has the tag 'c' of `label`"),
-    "a tag like another": (
-        TAGS,
-        ["cat|b"] * 11 + ["cats"],
-        "of `label`. Did you mean `cat`? 1 such rows;",
-    ),
+    "a tag like another": (TAGS, ["cat|b"] * 11 + ["cats"], "of `label`. Did you mean `cat`? 1 such rows;"),
     "rare tags only": ((*TAGS, "task.min_count=9"), ["a", "b"] * 6, "`min_count` (=9) training rows: the commonest"),
     "no JSON": ((*TAGS, "task.separator=json"), ["[]", "a"] * 6, "6 such rows; mend the cells, add training rows"),
     "a unit": (REGRESSION, ["1.5", "1.5 kg"] * 6, "'1.5 kg' is no finite number such as -1.5 or 2e3. 6 such rows"),

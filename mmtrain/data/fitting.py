@@ -139,7 +139,7 @@ def _require_one(source: DataSource, cells: Mapping[str, TargetCells]) -> None:
         row
         for split, rows in labelled.items()
         for row, *values in zip(rows, *(own[split] for own in cells.values()), strict=True)
-        if cells and not any(values)
+        if cells and values.count(None) == len(values)
     ]
     if blank:
         what = f"no `{next(iter(cells))}`" if len(cells) == 1 else f"none of `{'`, `'.join(cells)}`"
@@ -189,9 +189,9 @@ def _told(source: DataSource, name: str, bad: Mapping[int, ValueError], *, skip:
     if not bad:
         return []
     reason = f"{places(source, list(bad))}: {str(next(iter(bad.values()))).rstrip('.')}"
-    stop = "" if reason.endswith("?") else "."
     if skip:
         return [f"{len(bad):,} rows count as having no `{name}`; {reason}"]
+    stop = "" if reason.endswith("?") else "."
     raise DataError(
         f"{reason}{stop} {len(bad):,} such rows; mend the cells, add training rows that have such a `{name}`, or leave"
         " the cells out with `on_bad_sample=skip`."
