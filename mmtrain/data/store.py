@@ -13,6 +13,7 @@ import errno
 import os
 import shutil
 import struct
+import uuid
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -130,7 +131,7 @@ class Store:
         """Makes the folder, also where it has been cleared meanwhile, and asks whether the disk has room."""
         if not (self.folder / RECIPE).is_file():
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            draft = self.folder / f"{RECIPE}.{os.getpid()}"
+            draft = self.folder / f"{RECIPE}.{uuid.uuid4().hex}"  # its own for every thread, process and host
             draft.write_text(self.recipe, encoding="utf-8")
             draft.replace(self.folder / RECIPE)
         if shutil.disk_usage(self.folder).free < RESERVE:

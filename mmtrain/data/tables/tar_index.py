@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import tarfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -106,7 +107,7 @@ def _save(kept: Path, members: list[Member]) -> None:
     """Written beside its place and renamed; a cache that cannot be written saves no time, which is all."""
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        beside = kept.with_suffix(f".{os.getpid()}")
+        beside = kept.with_suffix(f".{uuid.uuid4().hex}")
         beside.write_text(json.dumps([members, _digest(members)]), encoding="utf-8")
         beside.replace(kept)
     except OSError:
