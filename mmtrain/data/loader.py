@@ -10,13 +10,16 @@ import atexit
 import multiprocessing
 import shutil
 import signal
+import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.data._utils import signal_handling
 
 from mmtrain.contracts import Batch, Draw
 from mmtrain.data.collate import collate
@@ -61,6 +64,7 @@ def batches(
         worker_init_fn=_start_worker,
         generator=torch.Generator(),  # without its own, the loader draws a seed from the global generator
     )
+    signal_handling._SIGCHLD_handler_set = True  # so that it is not: `_watched` sets one for as long as it is wanted
     arriving = iter(loader)
     end = partial(_end, set(multiprocessing.active_children()) - others)
     atexit.register(end)  # Python waits for its children at exit, and these ignore the SIGTERM it sends them
@@ -80,16 +84,40 @@ def _next(
     arriving: Iterator[Batch | MmtrainError], data: Data, plan: Sequence[list[Draw]], number: int
 ) -> Batch | MmtrainError:
     try:
-        return next(arriving)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        if not reason.startswith("DataLoader"):  # an error in the worker's own code
+        with _watched():
+            return next(arriving)
+    except (RuntimeError, EOFError, ConnectionError) as error:  # the latter: it died while it handed a batch over
+        reason = (str(error).splitlines() or ["its connection has ended"])[0]
+        if reason.startswith("Caught"):  # an error in the worker's own code
+            raise
+        if isinstance(error, RuntimeError) and not reason.startswith("DataLoader"):
             raise
     # Made outside of the block above: as its context, the first error would keep the loader and its workers alive.
     ids = ", ".join(data.source.ids[draw.row] for draw in plan[number][:3])
     return DataError(
         f"a data worker has died or hangs at the batch of {ids}, ... or soon after ({reason}); {_what_to_do()}."
     )
+
+
+@contextmanager
+def _watched() -> Iterator[None]:
+    """Inside, the death of a worker is told at once, by a RuntimeError.
+
+    Torch's own handler would raise it wherever the main thread happens to be, in the middle of a training step say.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGCHLD"):
+        yield
+        return
+    before = signal.signal(signal.SIGCHLD, _tell)
+    try:
+        torch._C._error_if_any_worker_fails()  # of one that has died since the last batch
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def _tell(*_: object) -> None:
+    torch._C._error_if_any_worker_fails()
 
 
 def _what_to_do() -> str:

@@ -145,6 +145,21 @@ def test_a_killed_worker_is_a_data_error(make_data):
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.skipif(not hasattr(os, "waitid"), reason="there is no waitid")
+def test_a_worker_that_dies_during_a_training_step_is_a_data_error(make_data):
+    """Told with the next batch, not in the middle of the step, nor by the connection that is lost with it."""
+    data = make_data([0, 1, 2, 3, 4, 5, 66, 7])
+    arriving = batches(data, sequential(range(8), batch_size=2), train=False, num_workers=1)
+
+    for _ in range(2):
+        next(arriving)
+    os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)  # it reads the fourth batch, as the second has been taken
+    with pytest.raises(DataError, match=r"a data worker has died or hangs at the batch of s4, s5.*num_workers=0"):
+        next(arriving)
+
+    assert multiprocessing.active_children() == []
+
+
 def test_workers_end_when_the_batches_are_not_read_to_the_end(make_data):
     """A run that stops in the middle of an epoch leaves no process behind."""
     data = make_data(range(8))
