@@ -6,12 +6,13 @@ import hashlib
 import os
 import shutil
 import sys
+import uuid
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from mmtrain.data.store import RECIPE, Store
+from mmtrain.data.store import RECIPE, Store, size_of
 from mmtrain.data.tables import tar_index
 from mmtrain.protocols import Cacheable, Reader
 from mmtrain.report import bytes_of
@@ -54,8 +55,7 @@ def entries(root: Path) -> list[Entry]:
     """The stores of a cache, the last used first."""
     found = []
     for folder in sorted(path.parent for path in root.glob(f"*/{RECIPE}")):
-        size = sum(file.stat().st_size for file in folder.iterdir())
-        found.append(Entry(folder, (folder / RECIPE).read_text("utf-8"), size, folder.stat().st_mtime))
+        found.append(Entry(folder, (folder / RECIPE).read_text("utf-8"), size_of(folder), folder.stat().st_mtime))
     return sorted(found, key=lambda entry: -entry.used)
 
 
@@ -71,7 +71,8 @@ def shard_indexes() -> list[Entry]:
 def clear(found: Iterable[Entry]) -> None:
     """Removes them and nothing else; a run that uses one goes on, and fills it again."""
     for entry in found:
-        shutil.rmtree(entry.folder)
+        aside = entry.folder.with_name(f".cleared-{uuid.uuid4().hex}")  # a run may write into it while it is emptied
+        shutil.rmtree(entry.folder.rename(aside))
 
 
 def _code(reader: Reader) -> bytes:

@@ -16,6 +16,7 @@ import struct
 import uuid
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from mmtrain.report import say
 
 RECIPE = "recipe.txt"
 SAMPLES = "samples"
+INDEX = "index"
 RESERVE = 2**30  # bytes of the disk left free, for checkpoints among others
 _DTYPES = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.float16, torch.float32, torch.float64)
 _RECORD = struct.Struct("<16sQQI5IBBxx")  # key; where the values start, their bytes and CRC; shape, dtype, dimensions
@@ -45,6 +47,15 @@ def key_of(cell: Cell) -> bytes:
     return sha256_of(*pieces).digest()[:16]
 
 
+def size_of(folder: Path) -> int:
+    """The bytes on disk of a store, which others may write to or clear meanwhile."""
+    size = 0
+    for name in (RECIPE, SAMPLES, INDEX):
+        with suppress(FileNotFoundError):
+            size += (folder / name).stat().st_size
+    return size
+
+
 class Store:
     """The samples of one way of decoding.
 
@@ -55,7 +66,7 @@ class Store:
 
     def __init__(self, folder: Path, recipe: str) -> None:
         self.folder, self.recipe = folder, recipe
-        self._samples, self._index = (f"{folder}/{name}" for name in (SAMPLES, "index"))  # a Path is slow to make
+        self._samples, self._index = (f"{folder}/{name}" for name in (SAMPLES, INDEX))  # a Path is slow to make
         self._told = self._closed = False  # of a damaged sample; for writing, since the disk is full or read-only
         self._fresh: dict[bytes, bytes] = {}  # records by key
         self._records = np.empty((0, _SIZE), np.uint8)  # those that came before them
@@ -69,7 +80,7 @@ class Store:
     @property
     def size(self) -> int:
         """Bytes on disk."""
-        return sum(file.stat().st_size for file in self.folder.glob("*"))
+        return size_of(self.folder)
 
     def decoded(self, cell: Cell, decode: Callable[[Cell], Tensor]) -> Tensor:
         """What `decode` makes of the cell, from the store where it is there.
@@ -121,6 +132,8 @@ class Store:
             kind = _DTYPES.index(values.dtype)
             record = _RECORD.pack(key, start, len(data), zlib.crc32(data), *shape, kind, values.dim())
             _append(self._index, record + zlib.crc32(record).to_bytes(4, "little"), align=_SIZE)
+        except FileNotFoundError:
+            return  # cleared between one call and the next; the next sample makes the folder anew
         except OSError as error:
             self._closed = True
             say(f"note: nothing more is kept in the cache {self.folder}: {error.strerror}")

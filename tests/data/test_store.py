@@ -1,7 +1,9 @@
 """What a store gives back is what was put in, or nothing; never anything else."""
 
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -154,6 +156,23 @@ def test_a_store_that_is_cleared_meanwhile_is_filled_again(filled):
     assert torch.equal(there.decoded(b"a", lambda _: SOUND), SOUND)
     assert torch.equal(Store(filled, "").get(A), SOUND)
     assert Store(filled, "").get(B) is None
+
+
+def test_a_store_cleared_while_it_is_written_loses_that_sample_only(filled, monkeypatch):
+    """The folder goes between the look at its disk and the writing; the next sample makes it anew."""
+    there = Store(filled, "")
+
+    def clear(folder):
+        shutil.rmtree(folder)
+        return SimpleNamespace(free=2 * store.RESERVE)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.shutil, "disk_usage", clear)
+        there.put(C, SOUND)
+    there.put(A, SOUND)
+
+    assert (len(Store(filled, "")), there.get(C)) == (1, None)
+    assert torch.equal(Store(filled, "").get(A), SOUND)
 
 
 def test_what_the_format_cannot_hold_is_not_kept(folder):
