@@ -32,17 +32,17 @@ def file(name: str, filename: str) -> Path:
             raise ValueError(f"no {filename} in this folder")
         return folder / filename
     try:
-        from huggingface_hub import errors, hf_hub_download
+        from huggingface_hub import errors, hf_hub_download, try_to_load_from_cache
     except ImportError:
         raise ImportError("names of the Hugging Face Hub need huggingface_hub: pip install 'mmtrain[hf]'") from None
     unreachable = errors.HTTPError  # type: ignore[attr-defined]  # of whichever library the Hub's client uses
     faults = (OSError, errors.HFValidationError, unreachable)
     try:
-        try:
-            return Path(hf_hub_download(name, filename, local_files_only=True))
-        except errors.LocalEntryNotFoundError:
-            _ask(name, faults)  # fails at once where a download tries for long
-            return Path(hf_hub_download(name, filename))
+        kept = try_to_load_from_cache(name, filename)  # a download of local files only asks the Hub for its headers
+        if isinstance(kept, str):
+            return Path(kept)
+        _ask(name, faults)  # fails at once where a download tries for long
+        return Path(hf_hub_download(name, filename))
     except faults as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         message = "no such folder, not in the cache of Hugging Face, and not to be had from the Hub"

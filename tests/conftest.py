@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import threading
+from collections.abc import Iterator
 
 import pytest
 import torch
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported, which some tests do at their top
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -35,4 +40,12 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket.socket, "connect", local_only)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture
+def threads_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Threads of a test end before what it has replaced is put back, or they would meet the real thing."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        thread.join(60)

@@ -97,6 +97,7 @@ def test_a_mistyped_architecture_leads_to_the_nearest():
         HuggingFaceText(TEXT, name="x", pretrained=False, architecture={**TINY, "model_type": "bertt"})
 
 
+@pytest.mark.usefixtures("threads_end")
 @pytest.mark.parametrize("arguments", [{}, {"architecture": TINY}])
 def test_without_a_network_a_name_of_the_hub_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, arguments: dict):
     """The key, what failed, what to do instead; after one try, whose patience is below two seconds."""
@@ -111,6 +112,7 @@ def test_without_a_network_a_name_of_the_hub_is_told_in_one_line(monkeypatch: py
     assert hub.PATIENCE < 2
 
 
+@pytest.mark.usefixtures("threads_end")
 def test_a_hub_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
     over = threading.Event()
 

@@ -114,6 +114,7 @@ def test_a_file_of_the_zoo_is_downloaded_once(zoo: Path, monkeypatch: pytest.Mon
     assert fetch(URL) == zoo / "tiny-0123abcd.pth"
 
 
+@pytest.mark.usefixtures("threads_end")
 def test_without_a_network_the_download_fails_in_one_line(zoo: Path, monkeypatch: pytest.MonkeyPatch):
     def refuse(*_: object, **__: object) -> None:
         raise urllib.error.URLError("Name or service not known")
@@ -125,6 +126,7 @@ def test_without_a_network_the_download_fails_in_one_line(zoo: Path, monkeypatch
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("threads_end")
 def test_a_network_that_never_answers_is_given_up(zoo: Path, monkeypatch: pytest.MonkeyPatch):
     answer = threading.Event()
 
