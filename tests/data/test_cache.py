@@ -199,6 +199,7 @@ def test_the_verb_knows_the_indexes_of_shards_too(tmp_path, capsys, monkeypatch)
     for name in ("a.tar", "b.tar"):
         with tarfile.open(tmp_path / name, "w") as tar:
             tar.addfile(tarfile.TarInfo("0.txt"))
+        os.utime(tmp_path / name, (1, 1))  # long ago
         index(tmp_path / name)
 
     verb.run([f"cache_dir={tmp_path}/other"])

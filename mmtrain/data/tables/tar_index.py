@@ -1,6 +1,7 @@
 """What is in a tar file and where, so that a member is read by offset: made once, then kept in the user's cache.
 
 The index of a file is found by its path, size and time of change; one that is damaged or cannot be kept is made anew.
+None is kept of a file that has only just changed: another change within the grain of the clock would not show.
 Nothing is ever unpacked.
 """
 
@@ -10,6 +11,7 @@ import hashlib
 import json
 import os
 import tarfile
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +23,7 @@ from mmtrain.paths import user_cache
 FORMAT = 1
 _TEXTS = (".txt", ".cls", ".json")
 _LONGEST = 2**20  # bytes of a text
+_GRAIN = 2 * 10**9  # ns between two changes that every file system tells apart
 
 
 class Member(NamedTuple):
@@ -53,7 +56,8 @@ def index(path: Path) -> Index:
         if members is None:
             with path.open("rb") as file:
                 members = list(_members(path, file))
-            _save(kept, members)
+            if time.time_ns() - status.st_mtime_ns > _GRAIN:
+                _save(kept, members)
     except (tarfile.TarError, OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise DataError(f"{path} cannot be read as a tar: {reason}; shards are not compressed.") from None
