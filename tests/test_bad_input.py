@@ -328,7 +328,13 @@ def test_a_table_that_cannot_be_used_is_a_fault_of_the_data(mmtrain, case):
 
 
 TAGS, REGRESSION = ("task=tagging",), ("task=regression",)
+BOXES, BOX = ("task=detection", "fusion=none", "encoder/image=pyramid"), '"[[""a"",0,0,1,1]]"'
 TARGETS = {
+    "a box beyond the picture": (BOXES, [BOX, BOX.replace("0,1,1", "0,2,1")] * 6, "2, 1] reaches beyond the picture"),
+    "a box turned round": (BOXES, [BOX, BOX.replace("0,0", "1,0").replace("1,1]]", "0,1]]")] * 6, "is turned round"),
+    "a box of no area": (BOXES, [BOX] * 11 + [BOX.replace("0,1,1", "0,0,1")], "t.csv:13: box [0, 0, 0, 1] has no area"),
+    "boxes of two frames": (BOXES, [BOX] * 11 + ['"[[],[]]"'], "t.csv:13: boxes of 2 frames; those of most training"),
+    "no box at all": (BOXES, ["[]"] * ROWS, "`label` has no box in the training rows"),
     "an empty tag": (
         TAGS,
         ["a|b", "a||b"] * 6,

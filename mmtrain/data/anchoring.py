@@ -1,4 +1,4 @@
-"""Boxes that stay with their picture: what moves the one in training moves the others."""
+"""Boxes that stay with their picture: what moves the one moves the others, and frames keep their numbers."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def anchored(data: Data, task: Task) -> Data:
             data = anchored(data, child)
         return data
     anchor, target = task.anchor, task.target
+    data = replace(data, ordered=data.ordered | {anchor})
     resize = getattr(data.readers[anchor], "resize", "squash")
     if resize != "squash":
         raise ConfigError(

@@ -25,6 +25,7 @@ from mmtrain.data.fitting import (
     refuse_unknown,
     require_target,
 )
+from mmtrain.data.readers.media import require_order
 from mmtrain.data.store import Store
 from mmtrain.data.targets.kinds import TargetReader
 from mmtrain.errors import CheckpointError, DataError
@@ -49,6 +50,7 @@ class Data:
         stores: By modality, where decoded samples are kept; one left out is decoded each time.
         encoded: By modality, what a frozen encoder has made of every row: `samples` gives that in place of it.
         moves: By target, what moves that of a training row, by the key of its draw, as an augmentation its picture.
+        ordered: Modalities whose pictures are told by their number: in no row may a blank one stand before another.
     """
 
     source: DataSource
@@ -61,6 +63,7 @@ class Data:
     stores: Mapping[str, Store] = field(default_factory=dict)
     encoded: Mapping[str, EncodedRows] = field(default_factory=dict)
     moves: Mapping[str, Callable[[Target, int], Target]] = field(default_factory=dict)
+    ordered: frozenset[str] = frozenset()
 
     @classmethod
     def prepare(
@@ -217,6 +220,8 @@ class Data:
             cell = self.cell(row, name)
             if cell is None:
                 return None
+            if name in self.ordered:
+                require_order(cell)
             decode = self.readers[name].decode
             return self.stores[name].decoded(cell, decode) if name in self.stores else decode(cell)
         except (ValueError, OSError) as error:

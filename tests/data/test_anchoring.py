@@ -17,8 +17,9 @@ from mmtrain.data.augment.text import WordDropout
 from mmtrain.data.dataset import Data
 from mmtrain.data.memory import MemorySource
 from mmtrain.data.readers.image import ImageReader
+from mmtrain.data.readers.video import VideoReader
 from mmtrain.data.targets.boxes import BoxesTarget
-from mmtrain.errors import ConfigError
+from mmtrain.errors import ConfigError, DataError
 from mmtrain.tasks.detection import Detection
 from mmtrain.tasks.multi_task import MultiTask
 
@@ -109,3 +110,26 @@ def test_what_boxes_cannot_follow_is_refused_before_training():
     ):
         with pytest.raises(ConfigError, match=reason):
             anchored(data, Detection(data.spec))
+
+
+def test_a_blank_picture_before_another_is_refused_as_boxes_are_told_by_number():
+    """The last of three may be blank; without the first, the boxes of the second would be those of the first."""
+    picture = io.BytesIO()
+    Image.new("L", (8, 8)).save(picture, "PNG")
+    pictures = [(picture.getvalue(),) * 3, (*(picture.getvalue(),) * 2, None), (None, *(picture.getvalue(),) * 2)]
+    data = Data.prepare(
+        MemorySource(
+            {"train": [({"video": cell}, json.dumps([[["a", 0, 0, 1, 1]]] * 3)) for cell in pictures]},
+            kinds={"video": "video"},
+            target="boxes",
+            split_origin="given",
+        ),
+        readers={"video": lambda name: VideoReader(name, num_frames=3, size=8, channels=1)},
+        modalities=None,
+        targets={"boxes": BoxesTarget("boxes")},
+    )
+    data = anchored(data, Detection(data.spec))
+
+    assert [len(data.samples([Draw(row, 0)], train=True)[0].values["video"]) for row in (0, 1)] == [3, 2]
+    with pytest.raises(DataError, match="row train-0002, `video`: picture 1 of 3 is blank"):
+        data.samples([Draw(2, 0)], train=False)

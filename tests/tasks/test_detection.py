@@ -215,9 +215,8 @@ def test_boxes_of_videos_are_read_by_frame() -> None:
     assert (spec.frames, spec.classes) == (2, ("cat", "dog"))
     assert reader.encode('[[], [["dog", 0, 0, 0.5, 1]]]').ragged[0].tolist() == [[1, 0, 0, 0.5, 1, 1]]
     assert reader.encode("[[], []]").ragged[0].shape == (0, 6)
-    with pytest.raises(ValueError, match="boxes of 3 frames; those of the training rows are of 2"):
+    with pytest.raises(ValueError, match="boxes of 3 frames; those of most training rows are of 2"):
         reader.encode("[[], [], []]")
-    with pytest.raises(ValueError, match="boxes of no frames"):
+    with pytest.raises(ValueError, match="boxes of a picture; those of most training rows are of 2 frames"):
         reader.encode('[["cat", 0, 0, 1, 1]]')
-    with pytest.raises(ValueError, match="of 0 and of 2 frames"):
-        BoxesTarget("boxes").fit([one, '[["cat", 0, 0, 1, 1]]'])
+    assert BoxesTarget("boxes").fit(['[["fox", 0, 0, 1, 1]]', one, one]).classes == ("cat",)

@@ -6,6 +6,17 @@ from mmtrain.contracts import Cell
 from mmtrain.largefile import Content
 
 
+def require_order(cell: Cell) -> None:
+    """Raises a ValueError where one of several pictures is blank and a later one is not: each would move up by one."""
+    if isinstance(cell, tuple):
+        count = len(cell) - cell.count(None)
+        if None in cell[:count]:
+            raise ValueError(
+                f"picture {cell.index(None) + 1} of {len(cell)} is blank, and the boxes of later ones would go to the "
+                "pictures after theirs"
+            )
+
+
 def content(cell: Cell, *, max_bytes: int) -> bytes:
     """The bytes of a media cell; errors as of `measured`."""
     return measured(cell, max_bytes=max_bytes)[:]

@@ -44,28 +44,27 @@ class BoxesTarget:
         read_frames(value)
 
     def fit(self, values: Iterable[str]) -> TargetSpec:
-        """Learns the classes, how often each occurs, and the most boxes of a row.
+        """Learns the number of frames that most rows have; of these rows the classes, how often each occurs, and the
+        most boxes of a row.
 
         Raises:
-            ValueError: No row has a box, or the numbers of frames differ.
+            ValueError: No row has a box.
         """
-        rows = [read_frames(value) for value in values]
-        counts = Counter(label for _, frames in rows for boxes in frames for label, *_ in boxes)
+        read = [read_frames(value) for value in values]
+        numbers = Counter(number for number, _ in read)
+        common = max(numbers, key=lambda number: numbers[number], default=0)  # `encode` refuses the others, row by row
+        rows = [frames for number, frames in read if number == common]
+        counts = Counter(label for frames in rows for boxes in frames for label, *_ in boxes)
         if not counts:
             raise ValueError(f"`{self.name}` has no box in the training rows")
-        numbers = sorted({number for number, _ in rows})
-        if len(numbers) > 1:
-            raise ValueError(
-                f"rows of `{self.name}` have boxes of {numbers[0]} and of {numbers[-1]} frames (0: a picture)"
-            )
         classes = tuple(sorted(counts))
         spec = TargetSpec(
             self.name,
             self.kind,
             classes,
             tuple(counts[name] for name in classes),
-            length=max(sum(map(len, frames)) for _, frames in rows),
-            frames=numbers[0],
+            length=max(sum(map(len, frames)) for frames in rows),
+            frames=common,
         )
         self.restore(spec)
         return spec
@@ -83,8 +82,8 @@ class BoxesTarget:
         """
         number, frames = read_frames(value)
         if number != self._frames:
-            told = f"{self._frames} frames" if self._frames else "a picture"
-            raise ValueError(f"boxes of {number or 'no'} frames; those of the training rows are of {told}")
+            said, told = (f"{count} frames" if count else "a picture" for count in (number, self._frames))
+            raise ValueError(f"boxes of {said}; those of most training rows are of {told}")
         rows = []
         for frame, boxes in enumerate(frames):
             for label, *corners in boxes:
