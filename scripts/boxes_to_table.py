@@ -5,8 +5,9 @@
     python scripts/boxes_to_table.py yolo data.yaml boxes.csv
     python scripts/boxes_to_table.py voc VOC2012 boxes.csv on_bad_box=clip
 
-`on_bad_box` says what becomes of a box that is empty, turned round or reaches beyond its picture: `error` (the
-default), `skip` it, or `clip` it to the picture. Pictures stay where they are, in or below the folder of the table.
+`on_bad_box` says what becomes of a box that is empty, turned round, reaches beyond its picture or is of a class that
+the set does not have: `error` (the default), `skip` it, or `clip` it to the picture, which skips those of no class.
+Pictures stay where they are, in or below the folder of the table.
 """
 
 from __future__ import annotations

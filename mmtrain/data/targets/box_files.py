@@ -26,7 +26,7 @@ class Found(NamedTuple):
     """One picture as its file of annotations describes it; corners in shares of its width and height."""
 
     image: Path
-    boxes: list[tuple[str, Box]]  # where each stands, for messages
+    boxes: list[tuple[str, Box]]  # where each stands, for messages; its label is '' where the file has no such class
     split: str = ""
 
 
@@ -34,8 +34,8 @@ def coco(path: Path, split: str = "") -> Iterator[Found]:
     """The pictures of a COCO file, in its order; `bbox` is left, top, width, height in pixels. Crowds are left out.
 
     Raises:
-        DataError: A key is missing or of another type, two categories have one name, or an annotation has a picture or
-            category that is not there.
+        DataError: A key is missing or of another type, two categories have one name, or an annotation has a picture
+            that is not there.
     """
     content = _json(path)
     try:
@@ -44,15 +44,16 @@ def coco(path: Path, split: str = "") -> Iterator[Found]:
         boxes: dict[int, list[tuple[str, Box]]] = {number: [] for number in pictures}
         for place, one in enumerate(content["annotations"]):
             where = f"{path}: annotation {one.get('id', place)}"
-            if one["image_id"] not in pictures or one["category_id"] not in names:
-                kind = "picture" if one["image_id"] not in pictures else "category"
-                raise DataError(f"{where} is of a {kind} that the file does not have; mend the file.")
+            if one["image_id"] not in pictures:
+                raise DataError(f"{where} is of a picture that the file does not have; mend the file.")
             if one.get("iscrowd"):
                 continue
             picture = pictures[one["image_id"]]
             left, top, width, height = map(float, one["bbox"])
             corners = (left, top, left + width, top + height)
-            box = _shares(names[one["category_id"]], corners, float(picture["width"]), float(picture["height"]))
+            label = names.get(one["category_id"], "")
+            where += "" if label else f", category {one['category_id']}"
+            box = _shares(label, corners, float(picture["width"]), float(picture["height"]))
             boxes[one["image_id"]].append((where, box))
         found = [
             Found(path.parent / picture["file_name"], boxes[number], split) for number, picture in pictures.items()
@@ -137,7 +138,8 @@ def rows(
     Args:
         found: Pictures with their boxes.
         folder: Where the table will lie; the pictures are at or below it.
-        keep: Called with the place, the box and the reason for each bad box: what to write in its stead, None: nothing.
+        keep: Called with the place, the box and the reason for each bad box, also one of a class that the file does not
+            have: what to write in its stead, None: nothing.
 
     Raises:
         DataError: A picture is not there, or not below the folder.
@@ -151,6 +153,7 @@ def rows(
         for place, box in picture.boxes:
             kept: Box | None = box
             try:
+                _require_label(box[0])
                 require_box(*box[1:])
             except ValueError as error:
                 kept = keep(place, box, str(error))
@@ -162,9 +165,14 @@ def rows(
 
 
 def clipped(box: Box) -> Box | None:
-    """The part of a box that is inside the picture; None where there is none."""
+    """The part of a box that is inside the picture; None where there is none, or nobody knows what it is."""
     left, top, right, bottom = (min(max(corner, 0.0), 1.0) for corner in box[1:])
-    return (box[0], left, top, right, bottom) if left < right and top < bottom else None
+    return (box[0], left, top, right, bottom) if box[0] and left < right and top < bottom else None
+
+
+def _require_label(label: str) -> None:
+    if not label:
+        raise ValueError("the file does not say what class this is")
 
 
 def _shares(label: str, corners: tuple[float, float, float, float], width: float, height: float) -> Box:
@@ -194,13 +202,12 @@ def _yolo_boxes(path: Path, names: Mapping[int, str]) -> Iterator[tuple[str, Box
         where = f"{path}:{number}"
         try:
             label, x, y, width, height = line.split()
-            label_name = names[int(label)]
+            name = names.get(int(label), "")
             middle_x, middle_y, half_width, half_height = float(x), float(y), float(width) / 2, float(height) / 2
-        except (ValueError, KeyError) as error:
-            reason = "no such class" if isinstance(error, KeyError) else "expected class, x, y, width, height"
-            raise DataError(f"{where}: {line[:80]!r}: {reason}.") from None
+        except ValueError:
+            raise DataError(f"{where}: {line[:80]!r}: expected class, x, y, width, height.") from None
         corners = middle_x - half_width, middle_y - half_height, middle_x + half_width, middle_y + half_height
-        yield where, _rounded(label_name, *corners)
+        yield where if name else f"{where}, class {label}", _rounded(name, *corners)
 
 
 def _require_names(path: Path, names: Mapping[int, str]) -> None:

@@ -85,6 +85,32 @@ def test_a_bad_box_is_told_with_its_place_and_may_be_clipped(tmp_path: Path) -> 
     assert clipped(("cat", 1.5, 0, 2, 1)) is None
 
 
+@pytest.mark.parametrize(
+    ("found", "place"),
+    [
+        (
+            lambda f: make_coco(f, annotations=[{"id": 9, "image_id": 7, "category_id": 4, "bbox": [0, 0, 9, 9]}]),
+            "a.json: annotation 9, category 4",
+        ),
+        (lambda f: make_yolo(f, line="5 0.5 0.5 1 1"), "a.txt:1, class 5"),
+    ],
+)
+def test_a_box_of_no_class_of_the_file_is_bad_and_cannot_be_clipped(
+    found: Callable[[Path], Iterator[Found]], place: str, tmp_path: Path
+) -> None:
+    told = []
+
+    first, *_ = rows(
+        found(tmp_path),
+        tmp_path,
+        keep=lambda where, box, reason: (told.append(f"{where}: {reason}"), clipped(box))[1],
+    )
+
+    assert first["boxes"] == "[]"
+    assert len(told) == 1
+    assert told[0].endswith(f"{place}: the file does not say what class this is")
+
+
 def test_an_edge_that_is_off_by_rounding_is_no_fault(tmp_path: Path) -> None:
     """0.9000005 + 0.1 is the right edge."""
     first, _ = rows(make_yolo(tmp_path, line="0 0.9000005 0.5 0.2 1"), tmp_path, keep=refuse)
@@ -96,14 +122,12 @@ def test_an_edge_that_is_off_by_rounding_is_no_fault(tmp_path: Path) -> None:
     ("found", "message"),
     [
         (lambda f: make_coco(f, annotations=[{"image_id": 8, "category_id": 3, "bbox": []}]), "0 is of a picture that"),
-        (lambda f: make_coco(f, annotations=[{"image_id": 7, "category_id": 4, "bbox": []}]), "of a category that"),
         (lambda f: make_coco(f, annotations=[{"image_id": 7, "category_id": 3}]), "no COCO file of boxes: KeyError"),
         (lambda f: make_coco(f, images=3), "no COCO file of boxes: TypeError"),
         (
             lambda f: make_coco(f, categories=[{"id": 3, "name": "cat"}, {"id": 4, "name": "cat"}]),
             "the class name 'cat' is blank or stands for two classes",
         ),
-        (lambda f: make_yolo(f, line="5 0 0 1 1"), r"a\.txt:1: '5 0 0 1 1': no such class"),
         (lambda f: make_yolo(f, line="0 0 0 1"), "expected class, x, y, width, height"),
         (lambda f: make_yolo(f, names="3"), "has no `names`"),
         (lambda f: make_voc(f, xmax="wide"), "is no Pascal VOC annotation: could not convert"),
