@@ -39,9 +39,10 @@ class Limits(NamedTuple):
 
 
 class Clip(Protocol):
-    """A video that has been opened: how long it is, and what shows when."""
+    """A video that has been opened: how long it is, of how many frames, and what shows when."""
 
     seconds: float
+    frames: int
 
     def pick(self, moments: Sequence[float]) -> Iterator[Image.Image]:
         """The frame that shows at each of the moments, seconds from its start in ascending order."""
@@ -82,7 +83,7 @@ class _Container:
                 self._times = self._read_times(container)
         except self._error as error:
             raise ValueError(f"damaged video: {error.strerror}") from None
-        self.seconds = _span(self._times, limits)
+        self.seconds, self.frames = _span(self._times, limits), len(self._times)
 
     def pick(self, moments: Sequence[float]) -> Iterator[Image.Image]:
         last: VideoFrame | None = None
@@ -155,7 +156,8 @@ class _Gif:
                 break
             self._starts.append(self.seconds)
             self.seconds = round(self.seconds + (self._image.info.get("duration") or 100) / 1000, 6)  # 0: as browsers
-        _refuse_more(len(self._starts), self.seconds, limits)
+        self.frames = len(self._starts)
+        _refuse_more(self.frames, self.seconds, limits)
 
     def pick(self, moments: Sequence[float]) -> Iterator[Image.Image]:
         for moment in moments:

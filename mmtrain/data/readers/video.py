@@ -30,6 +30,7 @@ class VideoReader:
         num_frames: Frames of a sample; of more pictures than these, as many are taken evenly.
         fps: Frames a second, from the start, at most `num_frames`; None: `num_frames` evenly over the whole video, each
             from the middle of its part. A short video then shows some of its frames twice.
+        min_frames: A video with fewer is refused. Where a picture stands still, some formats keep it as one frame.
         clips: Samples of `num_frames` that an evaluation takes of each video; training takes one of them at random.
             With `fps` they start evenly spread and may overlap, and a video shorter than one shows its last frame
             several times; without, the video is cut into as many equal parts. Not for several pictures a row.
@@ -55,6 +56,7 @@ class VideoReader:
         *,
         num_frames: Annotated[int, Range(2, 10_000)] = 8,
         fps: Annotated[float, Range(0, 1000, above=True)] | None = None,
+        min_frames: Annotated[int, Range(1)] = 1,
         clips: Annotated[int, Range(1, 100)] = 1,
         size: Annotated[int, Range(1, 4096)] | list[int] = 64,
         channels: Literal[1, 3] = 3,
@@ -79,6 +81,7 @@ class VideoReader:
         self.name = name
         self.num_frames = num_frames
         self.fps = fps
+        self.min_frames = min_frames
         self.clips = clips
         self.resize = resize
         self.max_bytes = max_bytes
@@ -118,6 +121,8 @@ class VideoReader:
             return torch.stack([self._pictures.decode(picture) for picture in pictures])
         try:
             clip = open_clip(content(cell, max_bytes=self.max_bytes), self._limits)
+            if clip.frames < self.min_frames:
+                raise ValueError(f"the video has {clip.frames} frames, fewer than `min_frames` (={self.min_frames})")
             moments = self._moments(clip.seconds)
             distinct = sorted(set(moments))  # clips may overlap
             seen = dict(zip(distinct, map(self._pictures.fitted, clip.pick(distinct)), strict=True))
@@ -145,7 +150,8 @@ class VideoReader:
         except metadata.PackageNotFoundError:
             decoder = "no PyAV"
         frames, seconds = self._limits.frames, self._limits.seconds
-        return f"{taken}; at most {frames} frames, {seconds} s; {self._pictures.recipe()}; {decoder}"
+        limits = f"{self.min_frames} to {frames} frames, at most {seconds} s"
+        return f"{taken}; {limits}; {self._pictures.recipe()}; {decoder}"
 
     def _moments(self, seconds: float) -> list[float]:
         """When the frames to take show, in seconds; one at least."""

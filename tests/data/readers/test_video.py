@@ -66,6 +66,13 @@ def test_a_short_video_shows_its_frames_more_than_once():
     assert greys(reader().decode(encoded(greys=GREYS[3:4]))) == [3, 3, 3, 3]
 
 
+@pytest.mark.parametrize("video", [encoded(greys=GREYS[:3]), gif(greys=GREYS[:3])], ids=["mp4", "gif"])
+def test_a_video_of_fewer_frames_than_asked_for_can_be_refused(video: bytes):
+    assert len(reader(min_frames=3).decode(video)) == 4
+    with pytest.raises(ValueError, match=r"the video has 3 frames, fewer than `min_frames` \(=4\)"):
+        reader(min_frames=4).decode(video)
+
+
 def test_a_rate_takes_frames_from_the_start_as_long_as_there_are_some():
     """Five a second are every other of ten; of 1.2 s that gives six, and no more than `num_frames`."""
     assert greys(reader(fps=5.0, num_frames=9).decode(MP4)) == [0, 2, 4, 6, 8, 10]
@@ -168,6 +175,7 @@ def test_whatever_changes_the_frames_changes_the_recipe_of_their_cache():
         {"num_frames": 3},
         {"fps": 2.0},
         {"clips": 2},
+        {"min_frames": 2},
         {"size": 9},
         {"resize": "crop"},
         {"max_frames": 9},
