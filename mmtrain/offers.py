@@ -42,6 +42,20 @@ class Locating(Protocol):
 
 
 @runtime_checkable
+class Joining(Protocol):
+    """What a Task may offer besides: tasks inside it.
+
+    Attributes:
+        tasks: Each a Task, by name.
+    """
+
+    tasks: Mapping[str, object]
+
+    def of(self, name: str, results: Results) -> Results:
+        """What belongs to one of them."""
+
+
+@runtime_checkable
 class Asking(Protocol):
     """What a Task may offer besides: classes by name, which may be others than those of the training rows."""
 

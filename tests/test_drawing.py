@@ -105,6 +105,37 @@ def test_predict_writes_what_it_said_of_the_test_rows(run: tuple[str, Path], tmp
         assert rate == 10, "those of the GIF last .1 s"
 
 
+def test_boxes_of_one_of_several_tasks_are_written_by_its_name(tmp_path: Path) -> None:
+    inside = [option.replace("task.", "task.tasks.where.") for option in TINY]
+    folder = training.start(
+        compose.compose(
+            [
+                *inside,
+                "dataset=builtin_shapes",
+                "modalities=[image]",
+                "encoder/image=pyramid",
+                "encoder.image.channels=[4,8]",
+                "encoder.image.hidden_size=8",
+                "fusion=none",
+                "task=multi_task",
+                "+task@task.tasks.where=detection",
+                f"output_dir={tmp_path}/outputs",
+            ]
+        )
+    )
+    picture = shapes(train_rows=1, val_rows=1, test_rows=1)
+    (tmp_path / "0.png").write_bytes(picture.cell(picture.splits["test"][0], "image"))  # type: ignore[arg-type]
+    (tmp_path / "new.csv").write_text("image\n0.png\n")
+
+    predict.run([str(folder), f"input={tmp_path / 'new.csv'}", f"output={tmp_path / 'said.csv'}"])
+
+    with (tmp_path / "said.csv").open(newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    content = json.loads((tmp_path / "said_where_boxes" / "coco.json").read_text(encoding="utf-8"))
+    assert len(content["annotations"]) == len(json.loads(row["where_prediction"])) > 0
+    assert (tmp_path / "said_where_boxes" / "0000_1.png").is_file()
+
+
 def read_back(path: Path) -> tuple[list[np.ndarray], float]:
     """The frames [H,W,3] of a video, and how many a second."""
     with av.open(str(path)) as container:

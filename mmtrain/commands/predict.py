@@ -9,7 +9,8 @@ from mmtrain.build import build_data
 from mmtrain.data.tables.table import TableSource
 from mmtrain.drawing import require_video_writer, write_boxes
 from mmtrain.errors import ConfigError
-from mmtrain.offers import Asking, Locating
+from mmtrain.offers import Asking, Joining, Locating
+from mmtrain.protocols import Task
 from mmtrain.record import write_table
 from mmtrain.report import say
 from mmtrain.trained import TrainedRun, open_run
@@ -42,9 +43,9 @@ def run(arguments: list[str]) -> None:
     if "classes" in given:
         _ask(trained, given["classes"])
         targets = ()  # what may stand in the table is of the run's own classes
-    locating = trained.task if isinstance(trained.task, Locating) else None
-    frames = trained.spec.signals[locating.anchor].length if locating else 1
-    if frames > 1 and int(pictures):
+    located = _located(trained.task)
+    frames = {name: trained.spec.signals[task.anchor].length for name, task in located.items()}
+    if int(pictures) and any(length > 1 for length in frames.values()):
         require_video_writer()
     source = TableSource.for_prediction(
         str(table),
@@ -63,12 +64,19 @@ def run(arguments: list[str]) -> None:
     output = Path(given.get("output", trained.folder / "predictions" / f"{table.stem}.csv"))
     write_table(output, columns)
     say(f"{len(columns['id']):,} rows: {output}")
-    if locating:
-        folder = output.with_name(f"{output.stem}_boxes")
+    for name, task in located.items():
         data = build_data(trained.config, source, trained.spec)
-        write_boxes(folder, data, locating, results, pictures=int(pictures))
-        drawn = f"videos of the {frames} frames that the model reads" if frames > 1 else "pictures"
+        folder = output.with_name(f"{output.stem}_{name}_boxes" if name else f"{output.stem}_boxes")
+        own = trained.task.of(name, results) if isinstance(trained.task, Joining) else results
+        write_boxes(folder, data, task, own, pictures=int(pictures))
+        drawn = f"videos of the {frames[name]} frames that the model reads" if frames[name] > 1 else "pictures"
         say(f"coco.json{f', and {drawn} with their boxes' if int(pictures) else ''}: {folder}")
+
+
+def _located(task: Task) -> dict[str, Locating]:
+    """The tasks that find boxes: this one by the name '', or those inside it by theirs."""
+    inside = {"": task} if isinstance(task, Locating) else task.tasks if isinstance(task, Joining) else {}
+    return {name: one for name, one in inside.items() if isinstance(one, Locating)}
 
 
 def _ask(trained: TrainedRun, classes: str) -> None:

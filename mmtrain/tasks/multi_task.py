@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mmtrain.contracts import Batch, DataSpec, Fused, Outputs, Results, Rows
+from mmtrain.offers import Curved
 from mmtrain.protocols import Calibrated, Task
 from mmtrain.target import Target
 
@@ -110,7 +111,7 @@ class MultiTask:
         """Lets the tasks learn what validation decides for them."""
         for name, task in self.tasks.items():
             if isinstance(task, Calibrated):
-                task.calibrate(self._of(name, results))
+                task.calibrate(self.of(name, results))
 
     def calibration(self) -> dict[str, list[float]]:
         """What the tasks have learned, as `<task>/<name>`."""
@@ -132,7 +133,7 @@ class MultiTask:
 
     def metrics(self, results: Results) -> dict[str, float]:
         """The metrics of every task, as `<task>_<metric>`, and `mean` where that chooses."""
-        scores = {name: task.metrics(self._of(name, results)) for name, task in self.tasks.items()}
+        scores = {name: task.metrics(self.of(name, results)) for name, task in self.tasks.items()}
         named = {f"{name}_{metric}": value for name, found in scores.items() for metric, value in found.items()}
         if self.metric != "mean":
             return named
@@ -144,10 +145,20 @@ class MultiTask:
         return {
             f"{name}_{column}": values
             for name, task in self.tasks.items()
-            for column, values in task.table(self._of(name, results)).items()
+            for column, values in task.table(self.of(name, results)).items()
         }
 
-    def _of(self, name: str, results: Results) -> Results:
+    def curves(self, results: Results) -> dict[str, Sequence[tuple[float, float]]]:
+        """The curves of the tasks, each titled with the name of its task after that of the axes."""
+        return {
+            f"{title}, {name}": points
+            for name, task in self.tasks.items()
+            if isinstance(task, Curved)
+            for title, points in task.curves(self.of(name, results)).items()
+        }
+
+    def of(self, name: str, results: Results) -> Results:
+        """The outputs and targets of one task."""
         targets: dict[str, Target] = {target: results.targets[target] for target in self.tasks[name].targets}
         return results._replace(outputs=cast(dict[str, Rows], results.outputs)[name], targets=targets)
 

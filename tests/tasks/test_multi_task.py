@@ -27,8 +27,11 @@ def tasks() -> dict[str, Task]:
     return {"what": Classification(SPEC, target="label"), "much": Regression(SPEC, target="size", loss="l1")}
 
 
+WHAT = "what_accuracy"
+
+
 def made(**options: object) -> MultiTask:
-    return MultiTask(SPEC, tasks=tasks(), metric="what_accuracy", **options)
+    return MultiTask(SPEC, tasks=tasks(), metric=WHAT, **options)
 
 
 def batch(sized: list[bool]) -> Batch:
@@ -92,6 +95,20 @@ def test_scores_tables_and_calibration_carry_the_names_of_the_tasks() -> None:
     assert again.calibration() == task.calibration()
     with pytest.raises(ValueError, match="`other/size` is of no task"):
         again.restore({"other/size": [1.0]})
+
+
+def test_the_curves_of_the_tasks_are_drawn() -> None:
+    """Four rows of even odds, the dogs rejected: one threshold, at which all are accepted."""
+    task = MultiTask(
+        SPEC, tasks=tasks() | {"bark": Classification(SPEC, target="label", rejected=["dog"])}, metric=WHAT
+    )
+    rows = batch([True] * 4)
+    rows.targets["label"].tensor[2:] = 1
+    said = task.collect(outputs(4, [0.0] * 3) | {"bark": torch.zeros(4, 2)}, rows)
+
+    curves = task.curves(Results(list("abcd"), said, rows.targets, 0.0))
+
+    assert curves == {"false rejects (%) by false accepts (%), bark": [(0.0, 100.0), (100.0, 0.0)]}
 
 
 def test_the_mean_joins_scores_that_rise_together() -> None:
