@@ -11,6 +11,7 @@ from torch import nn
 from mmtrain.contracts import Cell, DataSpec, SignalSpec
 from mmtrain.data.targets.classes import without_rows
 from mmtrain.data.targets.kinds import TargetReader
+from mmtrain.data.targets.lookalikes import rows_of_lookalikes
 from mmtrain.errors import ConfigError, DataError
 from mmtrain.protocols import Augment, DataSource, Reader
 from mmtrain.suggest import did_you_mean
@@ -159,6 +160,7 @@ def _fit_target(
         raise DataError(f"{error}.") from None
     unknown = {row: told for row, told in _refused(source, cells, reader.encode).items() if row not in bad}
     notes += [*reader.remarks, *_told(source, name, unknown, skip=skip)]
+    notes += _lookalikes(source, cells, reader, spec)
     if spec.kind == "multilabel":
         notes += _tags_without_rows(cells, reader, spec)
     return spec, notes
@@ -196,6 +198,19 @@ def _told(source: DataSource, name: str, bad: Mapping[int, ValueError], *, skip:
         f"{reason}{stop} {len(bad):,} such rows; mend the cells, add training rows that have such a `{name}`, or leave"
         " the cells out with `on_bad_sample=skip`."
     )
+
+
+def _lookalikes(source: DataSource, cells: TargetCells, reader: TargetReader, spec: TargetSpec) -> list[str]:
+    read = (
+        (row, target)
+        for split, own in cells.items()
+        for row, cell in zip(source.splits[split], own, strict=True)
+        if cell is not None and (target := read_or_none(reader, cell))
+    )
+    return [
+        f"{len(rows):,} rows have {one!r} in `{spec.name}`, a class of its own beside {other!r}: {places(source, rows)}"
+        for (one, other), rows in rows_of_lookalikes(spec, read).items()
+    ]
 
 
 def _tags_without_rows(cells: TargetCells, reader: TargetReader, spec: TargetSpec) -> list[str]:
