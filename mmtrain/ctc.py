@@ -37,13 +37,20 @@ def best_prefix(log_probabilities: Tensor, beam_size: int) -> list[int]:
     keeps the probability of the paths that end in a blank and of those that do not. Exact where nothing is dropped.
     """
     beams: dict[tuple[int, ...], tuple[float, float]] = {(): (0.0, _NEVER)}  # logarithms: ending in a blank, in a label
-    for step in log_probabilities.tolist():
+    # Of one beginning no more than `beam_size` continuations are kept, the likeliest; one more, as the last label again
+    # is judged otherwise. So the others need no look, of which there are many where labels are pieces of words.
+    most = min(beam_size + 1, log_probabilities.shape[1] - 1)
+    likely = (log_probabilities[:, 1:].topk(most, dim=1).indices + 1).tolist()
+    for step, first in zip(log_probabilities.tolist(), likely, strict=True):
         grown: defaultdict[tuple[int, ...], list[float]] = defaultdict(lambda: [_NEVER, _NEVER])
+        onward: defaultdict[tuple[int, ...], set[int]] = defaultdict(set)  # labels that lead to another of the beams
+        for longest in beams:
+            onward[longest[:-1]].update(longest[-1:])
         for prefix, (blank, label) in beams.items():
             total, stay = _add(blank, label), grown[prefix]
             stay[0] = _add(stay[0], total + step[BLANK])
-            for number, value in enumerate(step[1:], 1):
-                longer = grown[(*prefix, number)]
+            for number in sorted({*first, *prefix[-1:], *onward.get(prefix, ())}):
+                value, longer = step[number], grown[(*prefix, number)]
                 if prefix and prefix[-1] == number:
                     stay[1] = _add(stay[1], label + value)  # the same label goes on
                     longer[1] = _add(longer[1], blank + value)  # a second one needs a blank before it

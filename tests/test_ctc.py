@@ -58,6 +58,30 @@ def test_a_beam_that_drops_nothing_is_exact(seed: int) -> None:
     assert best_prefix(steps, beam_size=10_000) == likeliest(steps)
 
 
+def over_all_labels(log_probabilities: torch.Tensor, beam_size: int) -> list[int]:
+    """The same search, in probabilities, with a look at every label after every beginning."""
+    beams: dict[tuple[int, ...], list[float]] = {(): [1.0, 0.0]}
+    for step in log_probabilities.double().exp().tolist():
+        grown: defaultdict[tuple[int, ...], list[float]] = defaultdict(lambda: [0.0, 0.0])
+        for text, (blank, label) in beams.items():
+            grown[text][0] += (blank + label) * step[0]
+            for number in range(1, len(step)):
+                again = text[-1:] == (number,)
+                grown[*text, number][1] += (blank if again else blank + label) * step[number]
+                grown[text][1] += label * step[number] if again else 0.0
+        beams = dict(sorted(grown.items(), key=lambda one: -sum(one[1]))[:beam_size])
+    return list(max(beams, key=lambda text: sum(beams[text])))
+
+
+@pytest.mark.parametrize("beam_size", [1, 2, 5])
+def test_labels_that_no_beam_would_keep_need_no_look(beam_size: int) -> None:
+    """Twelve steps of 40 labels, eight times: few labels a step are looked at, and the text is the same."""
+    for seed in range(8):
+        steps = torch.randn(12, 41, generator=torch.Generator().manual_seed(seed)).log_softmax(dim=1)
+
+        assert best_prefix(steps, beam_size) == over_all_labels(steps, beam_size)
+
+
 def test_what_can_never_be_is_never_said() -> None:
     """Probabilities of 0 are no numbers to add up."""
     never = -math.inf
