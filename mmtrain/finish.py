@@ -51,6 +51,6 @@ def finish(run: Run, tested: Tested | None) -> None:
         "end", progress.step, best_step=best, metric=run.task.metric, higher_is_better=run.task.higher_is_better
     )
     used = "+".join(sorted(run.data.spec.signals, key=list(run.data.source.kinds).index))
-    if used in run.data.spec.ceilings and split == "test":
-        say(ceiling_lines(run.data.spec.ceilings, used, metrics[run.task.metric]))
+    if used in run.data.spec.ceilings and split == "test" and "accuracy" in metrics:
+        say(ceiling_lines(run.data.spec.ceilings, used, metrics["accuracy"]))
     say(f"report: {run.folder / 'report.html'}\ndone: {run.folder}")
