@@ -18,6 +18,7 @@ from mmtrain.similarity import nearest
 from mmtrain.suggest import did_you_mean
 from mmtrain.trained import TrainedRun, open_run, prediction_source
 
+_SAME = 1 - 1e-5  # cosine of vectors that nothing tells apart
 OPTIONS = {
     "query": "what to look for: a text, or the path of a media file",
     "classes": "in place of query, class names such as cat,dog: each row gets the one that is nearest to it",
@@ -54,6 +55,7 @@ def run(arguments: list[str]) -> None:
         raise ConfigError(f"`template={template}`: expected a text with {{}} in the place of the name.")
     asked = [template.replace("{}", name) for name in names] or [given["query"]]
     queries = _vectors(trained, by, asked)
+    _require_told_apart(asked, queries)
     source, split = trained.source(), given.get("split", "test")
     results, columns = trained.results(source, split)
     assert isinstance(trained.task, Comparing)
@@ -97,6 +99,19 @@ def _vectors(trained: TrainedRun, name: str, cells: Sequence[str]) -> np.ndarray
     results, _ = trained.results(source, "predict")
     assert isinstance(trained.task, Comparing)
     return trained.task.vectors(results)[name]
+
+
+def _require_told_apart(asked: Sequence[str], queries: np.ndarray) -> None:
+    """Raises a ConfigError where a question is empty, or two are the same to the run: no answer would mean a thing."""
+    if np.isnan(queries).any():
+        raise ConfigError("the query is empty; write what to look for: query='a cat'")
+    for place, found in enumerate(nearest(queries, queries, count=len(asked))):
+        same = next((other for other, cosine in found if other != place and cosine >= _SAME), None)
+        if same is not None:
+            raise ConfigError(
+                f"'{asked[place]}' and '{asked[same]}' are the same to the run, as where it knows no word of either; "
+                "choose other `classes`."
+            )
 
 
 def _classify(

@@ -115,6 +115,8 @@ def test_a_row_without_a_picture_has_an_empty_vector(run: Path) -> None:
         (["query=a", "classes=a,b"], "one of them"),
         (["query=a", "top=0"], "`top=0`"),
         (["query=a", "modality=sound"], "`modality=sound`: the run has image, text"),
+        (["query= "], "the query is empty"),
+        (["classes=red,qqq,zzz"], "'qqq' and 'zzz' are the same to the run"),
         (["query=nowhere.png", "modality=image"], "no such file"),
         (["classes=a,a"], "expected distinct names"),
         (["classes=a,b", "modality=image"], "are words"),
