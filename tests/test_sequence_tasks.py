@@ -116,6 +116,19 @@ def test_a_transcript_longer_than_its_sound_allows_is_named_before_training(
     assert main(["check", *command(table(tmp_path))]) == 0
 
 
+def test_to_learn_from_no_row_at_all_is_an_error_even_where_rows_may_be_skipped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All three training transcripts are far longer than their sounds; those of val and test fit."""
+    path = table(tmp_path)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    long = [line.replace(",a e,", f",{'ae' * 90},").replace(",ae,", f",{'ae' * 90},") for line in lines]
+    path.write_text("\n".join(long), encoding="utf-8")
+
+    assert main(["check", *command(path, "on_bad_sample=skip")]) == 3
+    assert "No row of train has room; give the encoder of `audio` more" in capsys.readouterr().err
+
+
 def test_a_character_that_training_lacks_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = table(tmp_path)
     path.write_text(path.read_text(encoding="utf-8").replace("4.wav,a,", "4.wav,z,"), encoding="utf-8")

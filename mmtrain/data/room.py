@@ -26,7 +26,7 @@ def notes_on_room(data: Data, task: Task, token_count: TokenCount) -> list[str]:
         token_count: How many tokens a modality of one row becomes, never fewer where it is longer.
 
     Raises:
-        DataError: Some rows are too short, and `on_bad_sample` is `error`.
+        DataError: Some rows are too short, and `on_bad_sample` is `error`; or all that there are to learn from.
     """
     if not isinstance(task, Aligned):
         inside: dict[str, Task] = getattr(task, "tasks", {})
@@ -39,16 +39,23 @@ def notes_on_room(data: Data, task: Task, token_count: TokenCount) -> list[str]:
         return token_count(anchor, Signal(torch.zeros(1, steps, *spec.shape, dtype=dtype), torch.ones(1, steps).bool()))
 
     shortest = cache(lambda count: 1 + bisect_left(range(1, spec.length + 1), count, key=tokens))
-    bad = {}
+    bad, room = {}, set()
     for row in (row for rows in data.source.splits.values() for row in rows):
         value = data.source.target(row, target)
         read = None if value is None else read_or_none(data.targets[target], value)
         steps = None if read is None else _steps(data, row, anchor)
-        if read is not None and steps is not None and steps < shortest(needed := task.steps_needed(read)):
+        if read is None or steps is None:
+            continue
+        if steps < shortest(needed := task.steps_needed(read)):
             bad[row] = f"its `{target}` needs {needed:,} tokens of `{anchor}`, which has {tokens(steps):,}"
+        else:
+            room.add(row)
     if not bad:
         return []
     reason = f"{places(data.source, list(bad))}: {next(iter(bad.values()))}"
+    train = data.source.splits.get("train", ())
+    if room.isdisjoint(train) and not bad.keys().isdisjoint(train):
+        raise DataError(f"{reason}. No row of train has room; give the encoder of `{anchor}` more tokens a second.")
     if data.on_bad_sample == "skip":
         return [f"{len(bad):,} rows are too short to be learned from; {reason}"]
     raise DataError(
