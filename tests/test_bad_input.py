@@ -346,6 +346,11 @@ TARGETS = {
     "no JSON": ((*TAGS, "task.separator=json"), ["[]", "a"] * 6, "6 such rows; mend the cells, add training rows"),
     "a unit": (REGRESSION, ["1.5", "1.5 kg"] * 6, "'1.5 kg' is no finite number such as -1.5 or 2e3. 6 such rows"),
     "an infinite number": (REGRESSION, ["1.5"] * 11 + ["1e999"], "t.csv:13: '1e999' is no finite number"),
+    "a number beyond float32": (
+        REGRESSION,
+        ["1", "2"] * 5 + ["1e300"] * 2,
+        "'1e300' is out of reach of the training rows",
+    ),
     "one number": (REGRESSION, ["2", "2.0"] * 6, "`label` needs two different numbers at least"),
 }
 

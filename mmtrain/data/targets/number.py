@@ -65,10 +65,12 @@ class NumberTarget:
         """The number, standardised, [1] float32.
 
         Raises:
-            ValueError: It is none.
+            ValueError: It is none, or too many deviations from the mean for float32.
         """
-        standardised = (self._number(value) - self._mean) / self._deviation
-        return Target(torch.tensor([standardised], dtype=torch.float32), torch.tensor([True]))
+        standardised = torch.tensor([(self._number(value) - self._mean) / self._deviation], dtype=torch.float32)
+        if not standardised.isfinite().all():
+            raise ValueError(f"{shown(value)} is out of reach of the training rows, of {self._mean:.3g} on average")
+        return Target(standardised, torch.tensor([True]))
 
     def absent(self) -> Target:
         """The mean, under the mask."""
