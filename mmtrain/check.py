@@ -55,8 +55,19 @@ def axis(text: str) -> tuple[str, list[str]]:
     try:
         override = OverridesParser.create().parse_override(text)
     except HydraException as error:
-        raise ConfigError(f"`{text}`: {str(error).splitlines()[0]}") from None
+        raise ConfigError(f"`{text}`: {_unreadable(text, error)}") from None
     return override.get_key_element(), [] if override.is_delete() else _written(override)
+
+
+def _unreadable(text: str, error: Exception) -> str:
+    """What Hydra's grammar has against an override; of a sign that it has no use for, how it is written."""
+    reason = str(error).splitlines()[0]
+    if not reason.startswith(("token recognition error", "extraneous input ','")):
+        return reason
+    key, _, value = text.partition("=")
+    return (
+        f"{reason.split(' expecting')[0]}; in quotes, which the shell must leave there: '{key}={compose.quote(value)}'"
+    )
 
 
 @dataclass
@@ -80,7 +91,7 @@ class _CommandLine:
         try:
             override = OverridesParser.create().parse_override(text)
         except HydraException as error:
-            reason = str(error).splitlines()[0] if "=" in text else "expected key=value."
+            reason = _unreadable(text, error) if "=" in text else "expected key=value."
             self.faults.append(f"`{text}`: {reason}")
             return
         key, group = override.get_key_element(), override.key_or_group

@@ -230,6 +230,8 @@ def test_truth_values_of_yaml_are_not_taken_for_words(line: str, found: str, tmp
         ("modalities=text", "`modalities`: found 'text', expected list of str"),
         ("dataset=table", "`dataset.path`: has no default; set it: dataset.path=<str>"),
         ("name=${oc.env:MMTRAIN_CANARY}", "`name` reads the environment"),
+        ("name=;", """the shell must leave there: 'name=";"'"""),
+        ("name=,", """the shell must leave there: 'name=","'"""),
     ],
 )
 def test_a_fault_alone_is_one_line(mmtrain, monkeypatch, typed, said):

@@ -26,6 +26,12 @@ def read_json(value: str) -> object:
     return content
 
 
+def require_separator(key: str, separator: str | None) -> None:
+    """Refuses an empty text as what stands between the parts of a cell; `key` is the setting that names it."""
+    if separator == "":
+        raise ValueError(f"`{key}` is empty; a blank stands in quotes, which the shell must leave there: '{key}=\" \"'")
+
+
 def parts(value: str, separator: str) -> list[str]:
     """What a cell holds: between the separators, less the blanks around them, or the strings of a JSON list.
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import torch
 
 from mmtrain.contracts import Range
-from mmtrain.data.targets.cells import parts, shown
+from mmtrain.data.targets.cells import parts, require_separator, shown
 from mmtrain.suggest import did_you_mean
 from mmtrain.target import Target, TargetSpec
 
@@ -87,11 +87,15 @@ class MultilabelTarget:
         name: Name of the target column.
         separator: Between the tags of a cell, with any blanks around it; `json`: the cell is a JSON list of strings.
         min_count: A tag that fewer training rows have is not learned, and left out wherever it stands.
+
+    Raises:
+        ValueError: `separator` is empty.
     """
 
     kind = "multilabel"
 
     def __init__(self, name: str, *, separator: str = "|", min_count: Annotated[int, Range(1)] = 1) -> None:
+        require_separator("separator", separator)
         self.name, self.separator, self.min_count = name, separator, min_count
         self.remarks: Sequence[str] = ()
         self._ids: dict[str, int] = {}

@@ -9,7 +9,7 @@ import torch
 
 from mmtrain import hub
 from mmtrain.contracts import Range
-from mmtrain.data.targets.cells import parts, shown
+from mmtrain.data.targets.cells import parts, require_separator, shown
 from mmtrain.errors import ConfigError
 from mmtrain.target import Target, TargetSpec
 from mmtrain.tokenizer import FILE, UNKNOWN, Choice, Tokenizer, learn, parsed
@@ -25,6 +25,9 @@ class TextTarget:
         vocabulary_size: Most tokens, the four special ones included.
         max_length: Most tokens of a text; a longer one cannot be read.
         references: What separates the texts of a cell; `json`: a JSON list of texts; None: the cell is one text.
+
+    Raises:
+        ValueError: `references` is empty.
     """
 
     kind = "text"
@@ -40,6 +43,7 @@ class TextTarget:
         max_length: Annotated[int, Range(1, 100_000)] = 256,
         references: str | None = None,
     ) -> None:
+        require_separator("references", references)
         self.name, self.references, self.decoder = name, references, decoder
         self.choice, self.vocabulary_size, self.max_length = tokenizer, vocabulary_size, max_length
         self._tokenizer: Tokenizer | None = None

@@ -90,6 +90,12 @@ def test_a_cell_that_is_no_list_of_tags_is_refused(separator: str, cell: str, me
         MultilabelTarget("tags", separator=separator).check(cell)
 
 
+def test_an_empty_separator_is_refused():
+    """Of a setting, not of every cell."""
+    with pytest.raises(ValueError, match="`separator` is empty"):
+        MultilabelTarget("tags", separator="")
+
+
 def test_rare_tags_are_left_out_where_that_was_asked_for():
     """The remark counts them; a tag of a later row that training rows do not have is left out too."""
     reader = MultilabelTarget("tags", min_count=2)

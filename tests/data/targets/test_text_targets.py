@@ -27,6 +27,11 @@ def test_of_several_texts_the_key_draws_one():
     assert reader.encode("x | y").references == [("x", "y")]
 
 
+def test_an_empty_separator_is_refused():
+    with pytest.raises(ValueError, match="`references` is empty"):
+        TextTarget("says", references="")
+
+
 def test_a_row_without_text_has_no_token_and_no_reference():
     target = TextTarget("caption").absent()
 
