@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -57,14 +57,19 @@ def run(arguments: list[str]) -> None:
     queries = _vectors(trained, by, asked)
     _require_told_apart(asked, queries)
     source, split = trained.source(), given.get("split", "test")
-    results, columns = trained.results(source, split)
+    results, _ = trained.results(source, split)
     assert isinstance(trained.task, Comparing)
     gallery = trained.task.vectors(results)[to]
-    if names:
-        output = Path(given.get("output", trained.folder / "predictions" / "classes.csv"))
-        _classify(names, queries, gallery, columns, trained.task.targets, output)
-        return
     row_of = {name: row for row, name in enumerate(source.ids)}
+    if names:
+        # Also labels that the run was not taught, and those of classes that no training row has.
+        labels = {
+            target: [source.target(row_of[one], target) or "" for one in results.ids] for target in source.targets
+        }
+        truth = {target: column for target, column in labels.items() if not set(names).isdisjoint(column)}
+        output = Path(given.get("output", trained.folder / "predictions" / "classes.csv"))
+        _classify(names, queries, gallery, results.ids, truth, output)
+        return
     for rank, (place, cosine) in enumerate(nearest(queries, gallery, count=int(top))[0], 1):
         identity = results.ids[place]
         say(f"{rank}  {cosine:+.3f}  {identity}  {source.place(row_of[identity], to)}")
@@ -118,8 +123,8 @@ def _classify(
     names: Sequence[str],
     queries: np.ndarray,
     gallery: np.ndarray,
-    columns: dict[str, Sequence[object]],
-    targets: Sequence[str],
+    ids: Sequence[str],
+    truth: Mapping[str, Sequence[str]],
     output: Path,
 ) -> None:
     """Gives each row the nearest class, and counts."""
@@ -127,12 +132,11 @@ def _classify(
     said = [names[place] if place >= 0 else "" for place, _ in found]
     for name, count in Counter(said).most_common():
         say(f"{name or '(lacks the modality)'}: {count:,} rows")
-    truth = {target: columns[target] for target in targets if target in columns}
     for target, labels in truth.items():
         known = [(label, one) for label, one in zip(labels, said, strict=True) if label in names and one]
         if known:
             right = sum(label == one for label, one in known) / len(known)
             told = f"accuracy {right:.4g} on {len(known):,} rows whose `{target}` is one of these"
             say(f"{told}; chance {1 / len(names):.3g}")
-    write_table(output, {"id": columns["id"], **truth, "prediction": said, "cosine": [cosine for _, cosine in found]})
+    write_table(output, {"id": ids, **truth, "prediction": said, "cosine": [cosine for _, cosine in found]})
     say(f"{len(said):,} rows: {output}")

@@ -87,6 +87,24 @@ def test_class_names_label_rows(run: Path, capsys: pytest.CaptureFixture[str], t
     assert {row["prediction"] for row in rows} <= {"circle", "ring"}
 
 
+def test_labels_that_training_has_not_seen_are_held_against_class_names(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The task reads no target, and the test rows are of classes of their own; the sizes of rows are no class names."""
+    lines = ["text,text_2,label,size,split", *["a red car,red car,car,1,train", "a big dog,big dog,dog,2,val"] * 4]
+    lines += ["a red dog,red dog,red dog,1,test", "a big car,big car,big car,2,test"]
+    (tmp_path / "t.csv").write_text("\n".join(lines), encoding="utf-8")
+    words = ["dataset=table", f"dataset.path={tmp_path}/t.csv", "dataset.kinds={text: text, text_2: text}"]
+    words += ["modalities=[text,text_2]", "encoder/text=bag_of_words", "encoder/text_2=bag_of_words", "width=16"]
+    words += ["dataset.target=[label,size]", "task=retrieval", "fusion=none", "trainer.max_steps=1", "num_threads=1"]
+    run = training.start(compose.compose([*words, f"output_dir={tmp_path}/outputs"]))
+    capsys.readouterr()
+    retrieve.run([str(run), "classes=red dog,big car", "to=text_2", f"output={tmp_path}/c.csv"])
+
+    assert "on 2 rows whose `label` is one of these; chance 0.5" in capsys.readouterr().out
+    assert (tmp_path / "c.csv").read_text(encoding="utf-8").startswith("id,label,prediction,cosine")
+
+
 def test_it_resumes_to_the_bit_and_evaluates_as_it_did(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
