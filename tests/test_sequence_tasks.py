@@ -137,6 +137,16 @@ def test_a_character_that_training_lacks_is_named(tmp_path: Path, capsys: pytest
     assert "t.csv:6: 'z' holds the character 'z', which no training row has" in capsys.readouterr().err
 
 
+def test_words_that_are_never_written_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Their rows are judged like all others, so they bound what can be reached: "z" of the fifth row."""
+    path = table(tmp_path)
+    path.write_text(path.read_text(encoding="utf-8").replace("4.wav,a,", "4.wav,a z,"), encoding="utf-8")
+
+    assert main(["check", *command(path, "task.tokenizer=words")]) == 0
+    told = f"note: 1 rows hold words of `says` outside its vocabulary, which are never written: {path}:6\n"
+    assert told in capsys.readouterr().out
+
+
 def test_sound_can_be_helped_by_other_modalities_in_one_of_several_tasks(tmp_path: Path) -> None:
     """A text beside the sound, cross-attention, a second task, and a row that lacks its sound."""
     path = table(tmp_path)

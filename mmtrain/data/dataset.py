@@ -21,12 +21,12 @@ from mmtrain.data.fitting import (
     fit_signal,
     fit_targets,
     listed,
-    read_or_none,
     refuse_unknown,
     require_target,
 )
 from mmtrain.data.readers.media import require_order
 from mmtrain.data.store import Store
+from mmtrain.data.target_notes import read_or_none
 from mmtrain.data.targets.kinds import TargetReader
 from mmtrain.errors import CheckpointError, DataError
 from mmtrain.protocols import Augment, DataSource, Reader

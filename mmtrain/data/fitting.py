@@ -9,18 +9,15 @@ from functools import lru_cache
 from torch import nn
 
 from mmtrain.contracts import Cell, DataSpec, SignalSpec
-from mmtrain.data.targets.classes import without_rows
+from mmtrain.data.target_notes import TargetCells, notes_on_target, places
 from mmtrain.data.targets.kinds import TargetReader
-from mmtrain.data.targets.lookalikes import rows_of_lookalikes
 from mmtrain.errors import ConfigError, DataError
 from mmtrain.protocols import Augment, DataSource, Reader
 from mmtrain.suggest import did_you_mean
-from mmtrain.target import Target, TargetSpec
+from mmtrain.target import TargetSpec
 
 ReaderFactory = Callable[[str], Reader]
 AugmentFactory = Callable[[SignalSpec], Augment]
-TargetCells = Mapping[str, Sequence[str | None]]
-"""By split, the cell of each of its rows: exactly as written, None where it is blank."""
 _NAME = re.compile(r"\w[\w-]*")
 PREDICT = "predict"  # the one split whose rows need no target
 
@@ -160,10 +157,7 @@ def _fit_target(
         raise DataError(f"{error}.") from None
     unknown = {row: told for row, told in _refused(source, cells, reader.encode).items() if row not in bad}
     notes += [*reader.remarks, *_told(source, name, unknown, skip=skip)]
-    notes += _lookalikes(source, cells, reader, spec)
-    if spec.kind == "multilabel":
-        notes += _tags_without_rows(cells, reader, spec)
-    return spec, notes
+    return spec, [*notes, *notes_on_target(source, cells, reader, spec)]
 
 
 def _refused(source: DataSource, cells: TargetCells, read: Callable[[str], object]) -> dict[int, ValueError]:
@@ -200,37 +194,6 @@ def _told(source: DataSource, name: str, bad: Mapping[int, ValueError], *, skip:
     )
 
 
-def _lookalikes(source: DataSource, cells: TargetCells, reader: TargetReader, spec: TargetSpec) -> list[str]:
-    read = (
-        (row, target)
-        for split, own in cells.items()
-        for row, cell in zip(source.splits[split], own, strict=True)
-        if cell is not None and (target := read_or_none(reader, cell))
-    )
-    return [
-        f"{len(rows):,} rows have {one!r} in `{spec.name}`, a class of its own beside {other!r}: {places(source, rows)}"
-        for (one, other), rows in rows_of_lookalikes(spec, read).items()
-    ]
-
-
-def _tags_without_rows(cells: TargetCells, reader: TargetReader, spec: TargetSpec) -> list[str]:
-    notes = []
-    for split, own in cells.items():
-        found = [read_or_none(reader, cell) for cell in own if cell is not None]
-        missing = without_rows(spec, [target for target in found if target is not None])
-        if missing:
-            notes.append(f"no row of {split} has {missing}")
-    return notes
-
-
-def read_or_none(reader: TargetReader, value: str, key: int | None = None) -> Target | None:
-    """A cell that `on_bad_sample=skip` has let through counts as blank wherever it is read."""
-    try:
-        return reader.encode(value, key)
-    except ValueError:
-        return None
-
-
 def refuse_many(skipped: Mapping[str, str], rows: int, split: str, most: float) -> None:
     """Raises a DataError where more rows of a split could not be read than a share `most` of them.
 
@@ -246,12 +209,6 @@ def refuse_many(skipped: Mapping[str, str], rows: int, split: str, most: float) 
             f"{len(skipped):,} of {rows:,} rows of {split} could not be read, more than `max_bad_fraction` (={most:g}) "
             f"lets pass: {first}; mend the files, or raise it."
         )
-
-
-def places(source: DataSource, rows: Sequence[int]) -> str:
-    """Where the first of some rows stand, and how many more there are."""
-    more = f" and {len(rows) - 5:,} more" if len(rows) > 5 else ""
-    return ", ".join(source.place(row) for row in rows[:5]) + more
 
 
 def listed(names: Mapping[str, str] | Sequence[str]) -> str:

@@ -10,7 +10,7 @@ import torch
 
 from mmtrain.contracts import Signal
 from mmtrain.data.dataset import Data
-from mmtrain.data.fitting import places, read_or_none
+from mmtrain.data.target_notes import places, read_or_none
 from mmtrain.errors import DataError
 from mmtrain.protocols import Aligned, Measuring, Task
 

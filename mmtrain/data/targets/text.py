@@ -104,6 +104,20 @@ class TextTarget:
         chosen = ids[0 if key is None else key % len(ids)]
         return Target([torch.tensor(chosen, dtype=torch.int64)], torch.tensor([True]), [tuple(texts)])
 
+    def beyond_vocabulary(self, value: str) -> bool:
+        """Whether a cell that `encode` takes holds a word outside the vocabulary, which can never be written.
+
+        No text is unknown to byte pairs, and `encode` refuses characters that are.
+        """
+        if self.decoder is not None or self.choice != "words":
+            return False
+        try:
+            self.encode(value)
+        except ValueError:
+            return False
+        assert self._tokenizer is not None
+        return any(UNKNOWN in self._tokenizer.encode(text) for text in self._texts(value))
+
     def absent(self) -> Target:
         """No token, under the mask, and no text."""
         return Target([torch.zeros(0, dtype=torch.int64)], torch.tensor([False]), [()])
