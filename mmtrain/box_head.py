@@ -7,15 +7,19 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from mmtrain.class_names import ClassNames
 from mmtrain.contracts import Fused, Outputs
 from mmtrain.errors import ConfigError
 
+_FAR = math.log(1000)  # steps of a grid, more than any has: one wild step of training gives no infinite box
+
 
 class BoxHead(nn.Module):
     """3x3 convolutions over the grid of each frame, then one 1x1 that gives logits and distances.
+
+    A distance is e to the power of what the 1x1 gives, as in FCOS (Tian et al. 2019, https://arxiv.org/abs/1904.01355):
+    large boxes and small ones move by the same share.
 
     Args:
         anchor: The modality in which the boxes are.
@@ -97,4 +101,4 @@ class BoxHead(nn.Module):
         if self.names is not None:
             logits = self.names(logits[..., :-1], logits[..., -1:])  # [B,F*L,K]
         spread = places.detach().expand(len(values), -1, -1)
-        return {"logits": logits, "distances": F.softplus(edges + 1), "places": spread}
+        return {"logits": logits, "distances": edges.float().clamp(max=_FAR).exp(), "places": spread}

@@ -137,7 +137,7 @@ def test_a_run_of_numbered_classes_cannot_be_asked() -> None:
 def test_a_combination_that_training_has_not_shown_is_found(tmp_path: Path) -> None:
     """No red circle, blue square or yellow cross in training; asked for all thirty names, it tells them apart."""
     write_tables(tmp_path, train_rows=1500, val_rows=60, test_rows=150)
-    folder = trained(tmp_path)
+    folder = trained(tmp_path, "seed=1")
     predict.run(
         [
             str(folder),

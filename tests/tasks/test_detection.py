@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmtrain.boxes import assign, corners_of, kept, overlap
 from mmtrain.contracts import Batch, DataSpec, Fused, Results, Signal, SignalSpec, Tokens
@@ -190,6 +190,18 @@ def test_the_head_reads_the_grid_of_its_modality(absent: list[bool]) -> None:
     if not all(absent):
         with pytest.raises(ConfigError, match="choose encoder/image=pyramid"):
             head(fused._replace(sequence=sequence._replace(positions=None)))
+
+
+def test_distances_are_powers_of_what_the_head_says_and_stay_finite() -> None:
+    """A step at 0, twice as far at log 2; what a wild step of training says is at most 1,000 steps."""
+    head = Detection(PICTURE, hidden_size=8).make_head(4)
+    nn.init.zeros_(head.last.weight)
+    head.last.bias.data[-4:] = torch.tensor([0.0, math.log(2), -math.log(2), 300.0])
+    there = torch.ones(1, 1, dtype=torch.bool)
+    tokens = grid(torch.randn(1, 4, 3, 5), there)
+    said = head(Fused(torch.randn(1, 4), tokens, {"image": slice(0, 15)}, {}, there))
+
+    torch.testing.assert_close(said["distances"][0, 7], torch.tensor([1.0, 2.0, 0.5, 1000.0]))
 
 
 @pytest.mark.parametrize(
