@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mmtrain.errors import ConfigError, DiskError
 from mmtrain.largefile import Content, LargeFile
+from mmtrain.wholefile import write_whole
 
 _PLAIN = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)*\Z")  # what nearly all paths look like, and nothing is wrong with
 _LARGE = 2**24  # bytes of a file that is not read whole
@@ -165,7 +166,7 @@ def find_run(value: str, output_dir: Path) -> Path:
 
 def remember(folder: Path, output_dir: Path) -> None:
     """Notes a run that begins to train as `last`, and as made here by this user: later verbs may open its data."""
-    (output_dir / "last.txt").write_text(f"{folder.relative_to(output_dir)}\n", encoding="utf-8")
+    write_whole(output_dir / "last.txt", f"{folder.relative_to(output_dir)}\n")
     try:
         _own_runs().parent.mkdir(parents=True, exist_ok=True)
         with _own_runs().open("a", encoding="utf-8") as file:

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmtrain.wholefile import write_whole
+
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
@@ -73,9 +75,7 @@ def _truncate(path: Path, step: int) -> None:
     """Drops rows beyond the step, and those of the end of a run, which comes again."""
     rows = [row for row in read_rows(path.parent) if isinstance(row["step"], int) and row["step"] <= step]
     kept = [row for row in rows if row["kind"] != "end" and "checkpoint" not in row]
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, "".join(json.dumps(row) + "\n" for row in kept))
 
 
 def _writer(folder: Path, after_step: int | None) -> SummaryWriter:

@@ -19,6 +19,7 @@ from mmtrain.errors import DiskError, MmtrainError, OutOfMemoryError, PeerError
 from mmtrain.peers import Peers
 from mmtrain.report import logged
 from mmtrain.runlock import locked
+from mmtrain.wholefile import write_whole
 
 
 @contextmanager
@@ -113,6 +114,4 @@ def _out_of_memory(error: BaseException) -> bool:
 
 def write_config(folder: Path, config: Mapping[str, object]) -> None:
     """Writes config.yaml so that it is there whole or as it was."""
-    temporary = folder / "config.yaml.tmp"
-    write_text(temporary, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
-    temporary.replace(folder / "config.yaml")
+    write_whole(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "mmtrain"
 
 LAYERS = (
-    {"largefile", "target"},
+    {"largefile", "target", "wholefile"},
     {
         "charts",
         "contracts",

@@ -24,6 +24,7 @@ from mmtrain.study.cells import Cell, Grid, base_config, grid
 from mmtrain.study.question import OPTIONS, Question, read
 from mmtrain.study.results import Result, tabulate
 from mmtrain.study.workers import outcomes
+from mmtrain.wholefile import write_whole
 
 RUNS = "runs.jsonl"
 
@@ -160,9 +161,7 @@ def _compact(path: Path) -> None:
     """Drops lines that a later one replaces, and one that a killed study has left half written."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     newest = {line["cell"]: line for line in map(_parsed, lines) if line}
-    temporary = path.with_suffix(".tmp")
-    write_text(temporary, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in newest.values()))
-    temporary.replace(path)
+    write_whole(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in newest.values()))
 
 
 def _write(

@@ -13,7 +13,6 @@ import errno
 import os
 import shutil
 import struct
-import uuid
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,6 +25,7 @@ from torch import Tensor
 from mmtrain.contracts import Cell
 from mmtrain.largefile import Content, sha256_of
 from mmtrain.report import say
+from mmtrain.wholefile import write_whole
 
 RECIPE = "recipe.txt"
 SAMPLES = "samples"
@@ -144,9 +144,7 @@ class Store:
         """Makes the folder, also where it has been cleared meanwhile, and asks whether the disk has room."""
         if not (self.folder / RECIPE).is_file():
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            draft = self.folder / f"{RECIPE}.{uuid.uuid4().hex}"  # its own for every thread, process and host
-            draft.write_text(self.recipe, encoding="utf-8")
-            draft.replace(self.folder / RECIPE)
+            write_whole(self.folder / RECIPE, self.recipe)
         if shutil.disk_usage(self.folder).free < RESERVE:
             raise OSError(errno.ENOSPC, f"less than {RESERVE / 2**30:.0f} GiB of the disk is free")
 

@@ -31,7 +31,8 @@ class Tagging:
         min_count: A tag that fewer training rows have is not learned, and left out wherever it stands.
         metric: Chooses the best checkpoint.
         loss: `bce` or `asymmetric`, as above.
-        positive_weights: `balanced` weighs the positives of a tag by its negatives / its positives, in `bce`.
+        positive_weights: `balanced` weighs the positives of a tag by its negatives / its positives, in `bce`; those of
+            a tag on every training row by 1.
         gamma_positive: a of the asymmetric loss.
         gamma_negative: b of the asymmetric loss.
         margin: m of the asymmetric loss: a negative with a smaller probability counts nothing.
@@ -73,7 +74,9 @@ class Tagging:
         self.positive_weight = torch.ones(len(self.tags))  # [K]
         self.log_odds = torch.log((counts + 0.5) / (facts.rows - counts + 0.5))  # [K]; 0.5: a tag may be on every row
         if positive_weights == "balanced":
-            self.positive_weight, self.log_odds = (facts.rows - counts) / counts, torch.zeros(len(self.tags))
+            lacking = facts.rows - counts  # 0: the tag is on every row, and has nothing to be balanced against
+            self.positive_weight = torch.where(lacking > 0, lacking / counts, 1.0)
+            self.log_odds = torch.where(lacking > 0, 0.0, self.log_odds)
         self._thresholds = [0.5] * len(self.tags)
 
     def make_head(self, width: int) -> nn.Module:

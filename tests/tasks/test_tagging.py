@@ -46,6 +46,15 @@ def test_balanced_positives_weigh_negatives_by_positives() -> None:
         Tagging(SPEC, loss="asymmetric", positive_weights="balanced")
 
 
+def test_a_tag_on_every_row_is_learned_also_when_balanced() -> None:
+    """It starts at the odds of 4.5 to .5, and a row that has it counts as without weights."""
+    spec = DataSpec({}, {"tags": TargetSpec("tags", "multilabel", ("big", "red"), (2, 4), rows=4)})
+    task = Tagging(spec, positive_weights="balanced")
+
+    assert task.make_head(8).layers[-1].bias.exp().tolist() == pytest.approx([1.0, 9.0])
+    assert task.loss(torch.zeros(1, 2), batch([[1, 1]], [True], [1.0])).item() == pytest.approx(math.log(2))
+
+
 @pytest.mark.parametrize(("weights", "odds"), [("none", [1.5 / 3.5, 3.5 / 1.5]), ("balanced", [1.0, 1.0])])
 def test_a_head_starts_at_the_odds_of_the_tags(weights: str, odds: list[float]) -> None:
     """Half a row is added to the 1 and 3 rows of 4 that have a tag, and to those that have not."""

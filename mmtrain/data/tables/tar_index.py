@@ -12,13 +12,13 @@ import json
 import os
 import tarfile
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from mmtrain.errors import DataError
 from mmtrain.paths import user_cache
+from mmtrain.wholefile import write_whole
 
 FORMAT = 1
 _TEXTS = (".txt", ".cls", ".json")
@@ -108,12 +108,10 @@ def _load(kept: Path) -> list[Member] | None:
 
 
 def _save(kept: Path, members: list[Member]) -> None:
-    """Written beside its place and renamed; a cache that cannot be written saves no time, which is all."""
+    """A cache that cannot be written saves no time, which is all."""
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        beside = kept.with_suffix(f".{uuid.uuid4().hex}")
-        beside.write_text(json.dumps([members, _digest(members)]), encoding="utf-8")
-        beside.replace(kept)
+        write_whole(kept, json.dumps([members, _digest(members)]))
     except OSError:
         return
 
