@@ -28,10 +28,11 @@ _NAMED = 5  # bad boxes in a message
 def main(arguments: list[str]) -> int:
     """Converts; returns 0, or 2 for a wrong command line and 3 for data that cannot be used."""
     choice = next((word.partition("=")[2] for word in arguments if word.startswith("on_bad_box=")), "error")
-    form, *sources, table = [word for word in arguments if not word.startswith("on_bad_box=")] or ["", ""]
-    if form not in ("coco", "yolo", "voc") or not sources or choice not in ("error", "skip", "clip"):
+    words = [word for word in arguments if not word.startswith("on_bad_box=")]
+    if len(words) < 3 or words[0] not in ("coco", "yolo", "voc") or choice not in ("error", "skip", "clip"):
         print(__doc__, file=sys.stderr)
         return 2
+    form, *sources, table = words
     if Path(table).exists():
         print(f"error: {table} is there already; remove it or choose another name.", file=sys.stderr)
         return 2
