@@ -34,6 +34,7 @@ from mmtrain.data.encoded import EncodedRows, packed
 from mmtrain.data.store import Store, key_of
 from mmtrain.errors import DataError, Stopped
 from mmtrain.hub import settled
+from mmtrain.offers import Joining
 from mmtrain.paths import cache_dir
 from mmtrain.protocols import Aligned, Cacheable, Encoder, Varying
 from mmtrain.report import duration, progress
@@ -63,7 +64,7 @@ def encoded_once(run: Run, name: str) -> bool:
     frozen = bool(weights) and not thaws and not any(weight.requires_grad for weight in weights)
     plain = run.settings.technique.mixing == "none" and isinstance(run.data.augments.get(name), NoAugment | None)
     # A detector asks which frames of a sample are there, and tokens do not say.
-    tasks = getattr(run.task, "tasks", {"": run.task}).values()
+    tasks = run.task.tasks.values() if isinstance(run.task, Joining) else (run.task,)
     steps = run.data.spec.signals[name].length > 1
     asks = any(getattr(task, "anchor", None) == name and not isinstance(task, Aligned) for task in tasks)
     return frozen and plain and not (asks and steps)

@@ -6,7 +6,7 @@ What each must offer is in `mmtrain.protocols`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from mmtrain.contracts import Cell, Results, Rows
 
@@ -49,7 +49,7 @@ class Joining(Protocol):
         tasks: Each a Task, by name.
     """
 
-    tasks: Mapping[str, object]
+    tasks: Mapping[str, Any]
 
     def of(self, name: str, results: Results) -> Results:
         """What belongs to one of them."""

@@ -75,7 +75,7 @@ def run(arguments: list[str]) -> None:
 
 def _located(task: Task) -> dict[str, Locating]:
     """The tasks that find boxes: this one by the name '', or those inside it by theirs."""
-    inside = {"": task} if isinstance(task, Locating) else task.tasks if isinstance(task, Joining) else {}
+    inside = task.tasks if isinstance(task, Joining) else {"": task}
     return {name: one for name, one in inside.items() if isinstance(one, Locating)}
 
 

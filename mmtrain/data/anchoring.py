@@ -10,7 +10,7 @@ import torch
 from mmtrain import seeding
 from mmtrain.data.dataset import Data
 from mmtrain.errors import ConfigError
-from mmtrain.offers import Locating, Moving
+from mmtrain.offers import Joining, Locating, Moving
 from mmtrain.protocols import Task
 from mmtrain.target import Target
 
@@ -22,8 +22,7 @@ def anchored(data: Data, task: Task) -> Data:
         ConfigError: The pictures are cut or padded as they are read, or augmented in a way that boxes cannot follow.
     """
     if not isinstance(task, Locating):
-        inside: dict[str, Task] = getattr(task, "tasks", {})
-        for child in inside.values():
+        for child in task.tasks.values() if isinstance(task, Joining) else ():
             data = anchored(data, child)
         return data
     anchor, target = task.anchor, task.target

@@ -88,9 +88,8 @@ def _next(
             return next(arriving)
     except (RuntimeError, EOFError, ConnectionError) as error:  # the latter: it died while it handed a batch over
         reason = (str(error).splitlines() or ["its connection has ended"])[0]
-        if reason.startswith("Caught"):  # an error in the worker's own code
-            raise
-        if isinstance(error, RuntimeError) and not reason.startswith("DataLoader"):
+        ours = reason.startswith("DataLoader") or not isinstance(error, RuntimeError)
+        if reason.startswith("Caught") or not ours:  # an error in the worker's own code
             raise
     # Made outside of the block above: as its context, the first error would keep the loader and its workers alive.
     ids = ", ".join(data.source.ids[draw.row] for draw in plan[number][:3])

@@ -29,8 +29,6 @@ class Batches(Sequence[list[Draw]]):
         make: Gives the batch of a number; the same at every call.
     """
 
-    __hash__ = None  # type: ignore[assignment]  # compared as a list is
-
     def __init__(self, count: int, make: Callable[[int], list[Draw]]) -> None:
         self._count, self._make = count, make
 

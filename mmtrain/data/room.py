@@ -12,6 +12,7 @@ from mmtrain.contracts import Signal
 from mmtrain.data.dataset import Data
 from mmtrain.data.target_notes import places, read_or_none
 from mmtrain.errors import DataError
+from mmtrain.offers import Joining
 from mmtrain.protocols import Aligned, Measuring, Task
 
 TokenCount = Callable[[str, Signal], int]
@@ -29,8 +30,8 @@ def notes_on_room(data: Data, task: Task, token_count: TokenCount) -> list[str]:
         DataError: Some rows are too short, and `on_bad_sample` is `error`; or all that there are to learn from.
     """
     if not isinstance(task, Aligned):
-        inside: dict[str, Task] = getattr(task, "tasks", {})
-        return [note for child in inside.values() for note in notes_on_room(data, child, token_count)]
+        inside = task.tasks.values() if isinstance(task, Joining) else ()
+        return [note for child in inside for note in notes_on_room(data, child, token_count)]
     anchor, target, spec = task.anchor, task.target, data.spec.signals[task.anchor]
     dtype = torch.int64 if spec.vocabulary else torch.float32
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Annotated, Literal, cast
 
 import torch
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 
 from mmtrain.blocks import TokenInput
 from mmtrain.caption_scores import known, library, scores
-from mmtrain.contracts import Batch, DataSpec, Fused, Outputs, Range, Results, Rows, Tokens
+from mmtrain.contracts import Batch, DataSpec, Fused, Outputs, Range, Results, Rows
 from mmtrain.decoder import Kept, TransformerDecoder, search
 from mmtrain.pretrained_decoder import PretrainedDecoder
 from mmtrain.target import Target
@@ -195,10 +196,8 @@ class CaptionHead(nn.Module):
 
     def _memory(self, fused: Fused) -> tuple[Tensor, Tensor]:
         sequence = fused.sequence
-        parts = {
-            name: Tokens(*(None if part is None else part[:, span] for part in sequence))  # type: ignore[arg-type]
-            for name, span in fused.spans.items()
-        }
+        # Of each tensor [:, span].
+        parts = {name: sequence.each(itemgetter((slice(None), span))) for name, span in fused.spans.items()}
         values = torch.cat(self.tokens(parts), dim=1)  # [B,L,D]
         mask = torch.cat([parts[name].mask for name in self.tokens.modalities], dim=1)
         pooled = self.norm(fused.pooled).unsqueeze(1)  # [B,1,D]

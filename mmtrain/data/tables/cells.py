@@ -38,8 +38,6 @@ class Column(Sequence[str]):
         digest: SHA-256 over the cells.
     """
 
-    __hash__ = None  # type: ignore[assignment]  # compared by its cells, as a list is
-
     def __init__(self, block: bytes | mmap.mmap, lengths: array[int], digest: bytes) -> None:
         bounds = np.zeros(len(lengths) + 1, np.uint32 if len(block) < 2**32 else np.uint64)
         np.cumsum(lengths, out=bounds[1:])

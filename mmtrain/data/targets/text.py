@@ -92,6 +92,12 @@ class TextTarget:
         Raises:
             ValueError: A text is empty, has more than `max_length` tokens or, in characters, one that is unknown.
         """
+        texts, ids = self._read(value)
+        chosen = ids[0 if key is None else key % len(ids)]
+        return Target([torch.tensor(chosen, dtype=torch.int64)], torch.tensor([True]), [tuple(texts)])
+
+    def _read(self, value: str) -> tuple[list[str], list[list[int]]]:
+        """The texts of a cell and their ids; errors as of `encode`."""
         assert self._tokenizer is not None, "`fit` or `restore` comes first"
         texts = self._texts(value)
         ids = [self._tokenizer.encode(text) for text in texts]
@@ -101,8 +107,7 @@ class TextTarget:
             if self.decoder is None and self.choice == "characters" and UNKNOWN in numbers:
                 character = text[numbers.index(UNKNOWN)]
                 raise ValueError(f"{shown(text)} holds the character {character!r}, which no training row has")
-        chosen = ids[0 if key is None else key % len(ids)]
-        return Target([torch.tensor(chosen, dtype=torch.int64)], torch.tensor([True]), [tuple(texts)])
+        return texts, ids
 
     def beyond_vocabulary(self, value: str) -> bool:
         """Whether a cell that `encode` takes holds a word outside the vocabulary, which can never be written.
@@ -112,11 +117,10 @@ class TextTarget:
         if self.decoder is not None or self.choice != "words":
             return False
         try:
-            self.encode(value)
+            _, ids = self._read(value)
         except ValueError:
             return False
-        assert self._tokenizer is not None
-        return any(UNKNOWN in self._tokenizer.encode(text) for text in self._texts(value))
+        return any(UNKNOWN in numbers for numbers in ids)
 
     def absent(self) -> Target:
         """No token, under the mask, and no text."""
